@@ -144,15 +144,13 @@ using Status = Result<void>;
 
 // The value of a Result, or return its error from the enclosing function (which returns a Result
 // of any type). Not for coroutines: there, use CO_TRY.
-#define TRY(expr)                                                    \
-  ({                                                                 \
-    auto weir_try_result = (expr);                                   \
-    if (!weir_try_result) return std::move(weir_try_result).error(); \
-    *std::move(weir_try_result);                                     \
-  })
-#define CO_TRY(expr)                                                    \
-  ({                                                                    \
-    auto weir_try_result = (expr);                                      \
-    if (!weir_try_result) co_return std::move(weir_try_result).error(); \
-    *std::move(weir_try_result);                                        \
+#define TRY(expr) WEIR_TRY_NAMED(expr, return, WEIR_TRY_JOIN(weir_try_, __COUNTER__))
+#define CO_TRY(expr) WEIR_TRY_NAMED(expr, co_return, WEIR_TRY_JOIN(weir_try_, __COUNTER__))
+#define WEIR_TRY_JOIN(a, b) WEIR_TRY_JOIN_(a, b)
+#define WEIR_TRY_JOIN_(a, b) a##b
+#define WEIR_TRY_NAMED(expr, leave, name)     \
+  ({                                          \
+    auto name = (expr);                       \
+    if (!name) leave std::move(name).error(); \
+    *std::move(name);                         \
   })
