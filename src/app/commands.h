@@ -1,0 +1,17 @@
+// The commands of `weir`, one file each. A command file holds flags and wiring, no logic: it fills
+// an options struct and calls the folder that owns the subject. A new command is one file and two
+// lines: its declaration here and its call in main.cc.
+//
+// Each Add...Command registers a subcommand on `app`; when that subcommand was chosen, its callback
+// runs and stores the process's exit status (the table in docs/cli.md) in `exit_status`.
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+namespace weir::app {
+
+void AddVersionCommand(CLI::App& app, int& exit_status);
+
+}  // namespace weir::app
