@@ -1,0 +1,68 @@
+// Lab: the door to the control plane for everything above it (REST, CLI in process, dashboard).
+//
+// Changes are requests to the loop's thread; each returns once its journal record is durable, so an
+// answer is an acknowledgement: kill -9 right after it loses nothing. Reads take the newest
+// published view and never wait for the loop.
+//
+// Threads   every method may be called from any thread.
+// Errors    bad specs kInvalidArgument with the field's path; a taken name kAlreadyExists; an
+//           unknown one kNotFound; a store that cannot write kResourceExhausted or kUnavailable
+//           (nothing is acknowledged, the loop goes on reading and says so in LabView::trouble).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/units.h"
+#include "wire/lab.h"
+#include "wire/view.h"
+
+namespace weir::control {
+
+// Who asks: the key's name goes into the journal. Permission is checked above, in gateway/ by
+// guard/.
+struct Actor {
+  std::string name;
+};
+
+class Lab {
+ public:
+  virtual ~Lab() = default;
+
+  // ---- changes; `which` is an id or a living object's name ----
+  virtual Result<wire::Team> PutTeam(const wire::Team& team, const Actor& actor) = 0;
+  virtual Status RemoveTeam(const std::string& which, const Actor& actor) = 0;
+  virtual Result<wire::Job> SubmitJob(const wire::JobSpec& spec, const Actor& actor) = 0;
+  virtual Result<wire::Job> CancelJob(const std::string& which, const Actor& actor) = 0;
+  virtual Result<wire::Service> CreateService(const wire::ServiceSpec& spec,
+                                              const Actor& actor) = 0;
+  // Replicas, SLO, tier, model...: everything but name and team. A new model starts a rollout.
+  virtual Result<wire::Service> UpdateService(const wire::ServiceSpec& spec,
+                                              const Actor& actor) = 0;
+  virtual Result<wire::Service> RetireService(const std::string& which, const Actor& actor) = 0;
+  virtual Result<wire::Loan> RecallLoan(const std::string& which, const Actor& actor) = 0;
+  virtual Result<wire::Dataset> AddDataset(const wire::Dataset& dataset, const Actor& actor) = 0;
+  // The version gets its number and id here.
+  virtual Result<wire::ModelVersion> AddModelVersion(const wire::ModelVersion& version,
+                                                     const Actor& actor) = 0;
+  virtual Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
+                                           const std::string& why, const Actor& actor) = 0;
+  // `key.hash` is made by guard/; the secret never comes here.
+  virtual Result<wire::Key> CreateKey(const wire::Key& key, const Actor& actor) = 0;
+  virtual Status RevokeKey(const std::string& name, const Actor& actor) = 0;
+
+  // ---- reads ----
+  virtual std::shared_ptr<const wire::LabView> View() const = 0;
+  // Returns when the view is newer than `journal_seq` or traffic has moved, or after the timeout.
+  virtual std::shared_ptr<const wire::LabView> WaitForChange(int64_t view_number,
+                                                             Duration timeout) const = 0;
+  virtual int64_t view_number() const = 0;
+  virtual std::vector<wire::Key> Keys() const = 0;
+  virtual Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const = 0;
+  virtual Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const = 0;
+  virtual Result<wire::Curve> CurveOf(const std::string& job) const = 0;
+};
+
+}  // namespace weir::control

@@ -1,0 +1,146 @@
+// decide(snapshot, policy) -> actions: who gets which slot, and why.
+//
+// Pure: no clock, no I/O, no threads, no memory between calls. Equal input gives equal output, bit
+// for bit; ties break by id. The caller journals the actions, then carries them out; everything
+// that Decide needs to remember (hysteresis, what was promised) comes back in the next snapshot.
+//
+// The policy in words is in docs/policy.md; here is the order in which it is applied:
+//   1. what is over: recall loans whose time or reason is up; stop what must stop
+//   2. floors: product replicas up to min_replicas and up to the team's guarantee, reclaiming
+//      with grace what others borrowed from it
+//   3. surges: idle slots, then a cheaper version, then a loan (shrink before pause, least work
+//      lost per freed slot first, never a job that cannot be checkpointed while another choice
+//      exists, spread over teams by share, under every lend limit, outside minimum run times)
+//   4. research: guarantees first, then by weighted share plus credit, gangs all or nothing,
+//      paused jobs before new ones of the same rank; elastic jobs grow into what is idle
+//   5. what is beyond all that degrades in the open: shed tiers
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/units.h"
+#include "wire/lab.h"
+
+namespace weir::sched {
+
+// Measured demand of one service over the last seconds, and a look ahead.
+struct Demand {
+  double arrivals_per_s = 0;  // smoothed over about 2 s
+  double forecast_per_s = 0;  // at the time a replica asked for now would be ready
+  double service_rate_per_replica =
+      0;                   // completions/s of one saturated replica; 0 = not measured yet
+  double outstanding = 0;  // requests in flight at replicas
+  double queued = 0;       // requests waiting at the gateway
+  double ttft_ms = 0;      // at the SLO's percentile, over the last seconds; 0 = no sample
+  double tpot_ms = 0;
+  Time above_since;  // demand above what is ready, without a break since; 0 = it is not
+  Time below_since;  // demand below the low mark, without a break since; 0 = it is not
+};
+
+struct SlotState {
+  std::string id;
+  bool usable = true;  // up and not cordoned
+  std::string lease;   // holding lease (any phase but ended); empty = free
+};
+
+struct JobState {
+  wire::Job job;
+  Time run_started;       // of the current lease
+  Time last_checkpoint;   // or run_started when there is none yet
+  Duration restart_cost;  // measured, or policy's guess: from start to first step
+  double steps_per_s = 0;
+};
+
+struct ServiceState {
+  wire::Service service;
+  Demand demand;
+  Duration replica_startup;  // measured, or policy's guess: from start to ready
+};
+
+struct Snapshot {
+  Time now;
+  std::vector<wire::Team> teams;
+  std::vector<SlotState> slots;        // in order of id
+  std::vector<JobState> jobs;          // not ended, in order of id
+  std::vector<ServiceState> services;  // not retired, in order of id
+  std::vector<wire::Lease> leases;     // not ended, in order of id
+  std::vector<wire::Loan> loans;       // not returned, in order of id
+  bool draining = false;               // shutting down: start nothing
+};
+
+// Every knob with its default. The table that makes flags and docs of it is in policy.h.
+struct Policy {
+  Duration loan_term = Duration::Minutes(10);  // due = opened + term; may be renewed by a new loan
+  int64_t loan_limit_slots = -1;               // most slots out on loan in the lab; -1 = no limit
+  Duration surge_after = Duration::Millis(1000);  // demand above capacity for so long is a surge
+  Duration calm_after = Duration::Seconds(8);     // demand below the low mark for so long ends it
+  double target_utilization = 0.7;                // of a replica's measured rate
+  double low_mark = 0.6;                          // of what the smaller size could serve
+  double default_rate_per_replica = 2.0;          // until measured
+  Duration min_run = Duration::Seconds(10);       // after a start a job is left alone so long
+  Duration grow_after = Duration::Seconds(5);     // idle for so long before an elastic job grows
+  Duration replica_cooldown = Duration::Seconds(5);  // between two downward steps of one service
+  double share_half_life_s = 3600;                   // of fair-share history
+};
+
+enum class ActionKind {
+  kStartJob,      // job on slots
+  kStopJob,       // lease of a job, with cause kResize, kPause
+  kStartReplica,  // service on slots, perhaps on a loan
+  kStopReplica,   // lease of a replica, cause kDrain
+  kOpenLoan,      // loan: parts filled in; its slots free up by the kStopJob actions beside it
+  kRecallLoan,    // loan: its replicas drain; it is returned when all are gone
+  kSetShed,       // service refuses tiers above `shed_above_tier` (0 = refuses none)
+  kUseVersion,    // service: new replicas serve `version` (a cheaper one in a surge, and back)
+};
+
+// Why, for people and programs: one sentence, and the numbers it rests on by name.
+struct Reason {
+  std::string text;
+  std::map<std::string, double> numbers;
+};
+
+struct Action {
+  ActionKind kind = ActionKind::kStartJob;
+  std::string job;
+  std::string service;
+  std::string lease;
+  std::vector<std::string> slots;
+  wire::StopCause cause = wire::StopCause::kNone;
+  // kOpenLoan: a name for it within this decision ("new-1"), which kStartReplica may use as `loan`;
+  // the caller gives the real id. kRecallLoan, kStartReplica: the loan's id.
+  std::string loan;
+  std::vector<wire::LoanPart> parts;
+  Time due;
+  int64_t shed_above_tier = 0;
+  std::string version;
+  Reason reason;
+};
+
+// What keeps a waiting job or a wanted replica from starting: all blockers, not the first.
+struct Blocker {
+  std::string kind;  // quota, capacity, gang, lent, health, backoff, floor, draining, lend_limit...
+  std::string text;  // a sentence with the numbers
+  std::string remedy;  // what would change it
+};
+
+struct Explanation {
+  std::string subject;  // job id, service id or loan id
+  std::vector<Blocker> blockers;
+  std::optional<Duration> expected_wait;
+  std::string could_take_away;  // for what runs: what could end it
+};
+
+struct Decision {
+  std::vector<Action> actions;
+  std::vector<Explanation>
+      explanations;  // one per waiting job, short service, open loan; by subject
+};
+
+Decision Decide(const Snapshot& snapshot, const Policy& policy);
+
+}  // namespace weir::sched

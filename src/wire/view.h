@@ -1,0 +1,225 @@
+// What the API shows beyond the lab's own objects: the whole lab at one instant, the journal's
+// records, and the answer to `weir why`. GET /api/v1/lab returns a LabView; the live stream
+// (GET /api/v1/events) sends one whenever something changed, at most a few times a second.
+#pragma once
+
+#include "wire/lab.h"
+
+namespace weir::wire {
+
+// A service's traffic over the last seconds, as the gateway measured it.
+struct TrafficView {
+  double arrivals_per_s = 0;
+  double completions_per_s = 0;
+  double forecast_per_s = 0;
+  int64_t outstanding = 0;
+  int64_t queued = 0;
+  double ttft_ms = 0;
+  double tpot_ms = 0;
+  double tokens_per_s = 0;
+  double refused_per_s = 0;
+  double errors_per_s = 0;
+  double capacity_per_s = 0;
+  bool slo_met = true;
+};
+template <class V>
+void Fields(V& v, Owned<V, TrafficView>& t) {
+  v("arrivals_per_s", t.arrivals_per_s, "requests arriving per second");
+  v("completions_per_s", t.completions_per_s);
+  v("forecast_per_s", t.forecast_per_s, "expected when a replica started now would be ready");
+  v("outstanding", t.outstanding, "requests at replicas");
+  v("queued", t.queued, "requests waiting at the gateway");
+  v("ttft_ms", t.ttft_ms, "time to first token at the SLO's percentile; 0 = no sample");
+  v("tpot_ms", t.tpot_ms, "time per output token at the SLO's percentile; 0 = no sample");
+  v("tokens_per_s", t.tokens_per_s, "output tokens, or stream chunks where usage is not told");
+  v("refused_per_s", t.refused_per_s, "answered 429 or 503");
+  v("errors_per_s", t.errors_per_s, "answered 5xx or broken off");
+  v("capacity_per_s", t.capacity_per_s, "what the ready replicas can serve");
+  v("slo_met", t.slo_met);
+}
+
+struct ServiceView {
+  Service service;
+  int64_t ready = 0;
+  int64_t starting = 0;
+  int64_t draining = 0;
+  int64_t wanted = 0;
+  TrafficView traffic;
+};
+template <class V>
+void Fields(V& v, Owned<V, ServiceView>& s) {
+  v("service", s.service);
+  v("ready", s.ready, "replicas that serve");
+  v("starting", s.starting);
+  v("draining", s.draining);
+  v("wanted", s.wanted, "replicas that demand asks for");
+  v("traffic", s.traffic);
+}
+
+struct LabView {
+  std::string lab;
+  std::string version;
+  Time now;
+  Time started;
+  int64_t journal_seq = 0;
+  bool draining = false;
+  std::string trouble;
+  std::vector<Team> teams;
+  std::vector<Site> sites;
+  std::vector<Slot> slots;
+  std::vector<Job> jobs;
+  std::vector<Lease> leases;
+  std::vector<ServiceView> services;
+  std::vector<Loan> loans;
+  std::vector<Dataset> datasets;
+  std::vector<ModelVersion> models;
+  std::vector<Rollout> rollouts;
+};
+template <class V>
+void Fields(V& v, Owned<V, LabView>& l) {
+  v("lab", l.lab, "name of the lab");
+  v("version", l.version, "of Weir");
+  v("now_us", l.now);
+  v("started_us", l.started, "when this `weir up` began");
+  v("journal_seq", l.journal_seq, "number of the newest journal record in it");
+  v("draining", l.draining, "shutting down: nothing new is started");
+  v("trouble", l.trouble, "what keeps Weir from working (a full disk, say); empty = nothing");
+  v("teams", l.teams);
+  v("sites", l.sites);
+  v("slots", l.slots);
+  v("jobs", l.jobs, "those that have not ended, then the newest 200 that have");
+  v("leases", l.leases, "those that have not ended");
+  v("services", l.services, "those that are not retired");
+  v("loans", l.loans, "those not returned, then the newest 100 that were");
+  v("datasets", l.datasets);
+  v("models", l.models, "versions, oldest first");
+  v("rollouts", l.rollouts, "newest 50");
+}
+
+// One journal record. `subject` and `text` are for people; `body` is what state is rebuilt from.
+struct JournalRecord {
+  int64_t seq = 0;
+  Time at;
+  std::string actor;
+  std::string type;
+  std::vector<std::string> subjects;
+  std::string text;
+  Json numbers = Json::object();
+  Json body = Json::object();
+};
+template <class V>
+void Fields(V& v, Owned<V, JournalRecord>& r) {
+  v("seq", r.seq);
+  v("at_us", r.at);
+  v("actor", r.actor, "key name, or `weir` for the control loop");
+  v("type", r.type, "such as job.submitted, lease.intended, loan.opened: see docs/formats.md");
+  v("subjects", r.subjects, "ids and names that it is about");
+  v("text", r.text, "what happened and why, in a sentence");
+  v("numbers", r.numbers, "the numbers that a decision rested on, by name");
+  v("body", r.body);
+}
+
+struct JournalPage {
+  std::vector<JournalRecord> records;
+  int64_t next = 0;
+};
+template <class V>
+void Fields(V& v, Owned<V, JournalPage>& p) {
+  v("records", p.records);
+  v("next", p.next, "ask for this seq next");
+}
+
+struct BlockerView {
+  std::string kind;
+  std::string text;
+  std::string remedy;
+};
+template <class V>
+void Fields(V& v, Owned<V, BlockerView>& b) {
+  v("kind", b.kind, "quota, capacity, gang, lent, health, backoff, floor, draining, ...");
+  v("text", b.text);
+  v("remedy", b.remedy, "what would change it");
+}
+
+struct WhyView {
+  std::string kind;
+  std::string id;
+  std::string name;
+  std::string now;
+  std::vector<BlockerView> blockers;
+  std::optional<double> expected_wait_s;
+  std::string could_change;
+  std::vector<JournalRecord> history;
+};
+template <class V>
+void Fields(V& v, Owned<V, WhyView>& w) {
+  v("kind", w.kind, "job, service or loan");
+  v("id", w.id);
+  v("name", w.name);
+  v("now", w.now, "its state, in a sentence");
+  v("blockers", w.blockers, "everything that it waits for");
+  v("expected_wait_s", w.expected_wait_s, "until it starts, if that can be told");
+  v("could_change", w.could_change, "what could take it away, or end it");
+  v("history", w.history, "the journal's records about it, oldest first");
+}
+
+// Points of a job's curves, thinned to at most a few hundred.
+struct CurvePoint {
+  Time at;
+  int64_t step = 0;
+  double loss = 0;
+  std::optional<double> heldout_loss;
+  double tokens_per_s = 0;
+  int64_t slots = 0;
+};
+template <class V>
+void Fields(V& v, Owned<V, CurvePoint>& p) {
+  v("at_us", p.at);
+  v("step", p.step);
+  v("loss", p.loss);
+  v("heldout_loss", p.heldout_loss);
+  v("tokens_per_s", p.tokens_per_s);
+  v("slots", p.slots);
+}
+
+struct Curve {
+  std::string job;
+  std::vector<CurvePoint> points;
+};
+template <class V>
+void Fields(V& v, Owned<V, Curve>& c) {
+  v("job", c.job);
+  v("points", c.points);
+}
+
+// RFC 9457, application/problem+json.
+struct Problem {
+  std::string type = "about:blank";
+  std::string title;
+  int64_t status = 0;
+  std::string detail;
+  std::string code;
+  std::string hint;
+};
+template <class V>
+void Fields(V& v, Owned<V, Problem>& p) {
+  v("type", p.type);
+  v("title", p.title);
+  v("status", p.status);
+  v("detail", p.detail, "what, where, what was expected");
+  v("code", p.code, "such as not_found: see docs/formats.md");
+  v("hint", p.hint, "the next step");
+}
+
+}  // namespace weir::wire
+
+WEIR_MESSAGE(weir::wire::TrafficView);
+WEIR_MESSAGE(weir::wire::ServiceView);
+WEIR_MESSAGE(weir::wire::LabView);
+WEIR_MESSAGE(weir::wire::JournalRecord);
+WEIR_MESSAGE(weir::wire::JournalPage);
+WEIR_MESSAGE(weir::wire::BlockerView);
+WEIR_MESSAGE(weir::wire::WhyView);
+WEIR_MESSAGE(weir::wire::CurvePoint);
+WEIR_MESSAGE(weir::wire::Curve);
+WEIR_MESSAGE(weir::wire::Problem);
