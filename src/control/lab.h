@@ -47,6 +47,8 @@ class Lab {
   // The version gets its number and id here.
   virtual Result<wire::ModelVersion> AddModelVersion(const wire::ModelVersion& version,
                                                      const Actor& actor) = 0;
+  virtual Result<wire::Pipeline> PutPipeline(const wire::Pipeline& pipeline,
+                                             const Actor& actor) = 0;
   virtual Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                            const std::string& why, const Actor& actor) = 0;
   // `key.hash` is made by guard/; the secret never comes here.

@@ -588,4 +588,5 @@ WEIR_MESSAGE(weir::wire::Loan);
 WEIR_MESSAGE(weir::wire::Dataset);
 WEIR_MESSAGE(weir::wire::ModelVersion);
 WEIR_MESSAGE(weir::wire::Rollout);
+WEIR_MESSAGE(weir::wire::Pipeline);
 WEIR_MESSAGE(weir::wire::Key);

@@ -74,6 +74,7 @@ struct LabView {
   std::vector<Dataset> datasets;
   std::vector<ModelVersion> models;
   std::vector<Rollout> rollouts;
+  std::vector<Pipeline> pipelines;
 };
 template <class V>
 void Fields(V& v, Owned<V, LabView>& l) {
@@ -94,6 +95,7 @@ void Fields(V& v, Owned<V, LabView>& l) {
   v("datasets", l.datasets);
   v("models", l.models, "versions, oldest first");
   v("rollouts", l.rollouts, "newest 50");
+  v("pipelines", l.pipelines);
 }
 
 // One journal record. `subject` and `text` are for people; `body` is what state is rebuilt from.
