@@ -17,8 +17,7 @@
 
 namespace weir::wire {
 
-// ---- teams
-// ---------------------------------------------------------------------------------------
+// ---- teams ----
 
 enum class TeamClass { kResearch, kProduct };
 
@@ -43,8 +42,7 @@ void Fields(V& v, Owned<V, Team>& t) {
   v("credit_slot_s", t.credit_slot_s, "slot-seconds owed to it for what its loans cost");
 }
 
-// ---- sites, nodes, slots
-// -------------------------------------------------------------------------
+// ---- sites, nodes, slots ----
 
 enum class SlotHealth { kUp, kCordoned, kDown };
 
@@ -88,8 +86,7 @@ void Fields(V& v, Owned<V, Site>& s) {
   v("price_usd_per_slot_h", s.price_usd_per_slot_h, "US dollars for a slot-hour");
 }
 
-// ---- jobs
-// ----------------------------------------------------------------------------------------
+// ---- jobs ----
 
 enum class JobPhase { kQueued, kRunning, kPaused, kDone, kFailed, kCancelled };
 
@@ -215,8 +212,7 @@ void Fields(V& v, Owned<V, Job>& j) {
   v("folder", j.folder, "its files: checkpoints/, logs");
 }
 
-// ---- leases
-// --------------------------------------------------------------------------------------
+// ---- leases ----
 
 // intended -> active -> stopping -> ended. An intended lease is in the journal, its process perhaps
 // not yet there; whatever stops Weir in between, the driver is asked again with the same id.
@@ -278,8 +274,7 @@ void Fields(V& v, Owned<V, Lease>& l) {
     "replicas: lease in the same slots that it takes over from (a rollout step)");
 }
 
-// ---- services
-// ------------------------------------------------------------------------------------
+// ---- services ----
 
 enum class ServicePhase { kActive, kRetiring, kRetired };
 
@@ -363,8 +358,7 @@ void Fields(V& v, Owned<V, Service>& s) {
   v("reason", s.reason, "newest decision about it, in a sentence");
 }
 
-// ---- loans
-// ---------------------------------------------------------------------------------------
+// ---- loans ----
 
 enum class LoanPhase { kOpen, kRecalled, kReturned };
 
@@ -420,8 +414,7 @@ void Fields(V& v, Owned<V, Loan>& l) {
   v("cost_steps", l.cost_steps, "training steps that research did again because of it");
 }
 
-// ---- data and models
-// -----------------------------------------------------------------------------
+// ---- data and models ----
 
 struct Dataset {
   std::string id;
@@ -509,8 +502,40 @@ void Fields(V& v, Owned<V, Rollout>& r) {
   v("ended_us", r.ended);
 }
 
-// ---- keys
-// ----------------------------------------------------------------------------------------
+// ---- pipelines ----
+
+// From text to a served model, kept going by lab/learn: build the dataset (a job), train (a job),
+// register each checkpoint that passes the gate as a version, deploy the first as a service, roll
+// out later ones. Steps that are done are found done; so a pipeline can be put again.
+struct Pipeline {
+  std::string name;
+  std::string dataset;
+  std::optional<JobSpec> build;
+  std::string dataset_path;
+  std::optional<JobSpec> train;
+  std::string model;
+  double gate_share_of_uniform = 0.5;
+  double improve_by = 0.02;
+  std::optional<ServiceSpec> service;
+  bool paused = false;
+};
+template <class V>
+void Fields(V& v, Owned<V, Pipeline>& p) {
+  v("name", p.name, "", kRequired);
+  v("dataset", p.dataset, "name that the dataset gets");
+  v("build", p.build, "job that writes the dataset folder; absent: it is there already");
+  v("dataset_path", p.dataset_path, "folder with manifest.json once it is built");
+  v("train", p.train, "job that writes checkpoints; submitted once the dataset is registered");
+  v("model", p.model, "name under which versions are registered");
+  v("gate_share_of_uniform", p.gate_share_of_uniform,
+    "a checkpoint passes when its held-out loss is below this share of ln(vocabulary)");
+  v("improve_by", p.improve_by,
+    "nats per token that a later one must be better by to be rolled out");
+  v("service", p.service, "deployed with the first version that passes");
+  v("paused", p.paused, "take no further step");
+}
+
+// ---- keys ----
 
 enum class Role { kAdmin, kMember, kClient };
 
