@@ -46,6 +46,7 @@ struct Snapshot {
   std::vector<wire::Service> services;       // not retired
   std::vector<wire::Lease> replicas;         // leases of replicas that have not ended
   std::vector<wire::Rollout> rollouts;       // running ones
+  std::vector<wire::Rollout> aborted;        // their versions are not tried again
   bool draining = false;
 };
 
