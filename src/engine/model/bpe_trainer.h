@@ -15,7 +15,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -54,7 +53,6 @@ class BpeTrainer {
     int64_t count;
   };
   std::vector<Word> SortedWords() const;
-  Result<Tokenizer> Finish(const std::vector<std::pair<int32_t, int32_t>>& merges) const;
 
   BpeTrainerOptions options_;
   std::unordered_map<std::string, int64_t> counts_;

@@ -3,7 +3,8 @@
 // Two kinds:
 //   byte-level BPE (GPT-2, MPT, Llama 3, and what BpeTrainer makes): a pre-tokenizer cuts the text
 //     into words, each word starts as its bytes, and the pair with the lowest merge rank is joined
-//     until none is left. Any byte string can be encoded, and Decode(Encode(x)) == x.
+//     until none is left. Decode(Encode(x)) == x for any bytes (a vocabulary without some byte that
+//     UTF-8 never has encodes that one as U+FFFD).
 //   SentencePiece (Llama 2, Phi-3; from GGUF): spaces become U+2581, a word starts as its UTF-8
 //     characters, the joined piece with the best score wins, and what is no piece becomes bytes.
 //
@@ -61,6 +62,8 @@ class Tokenizer {
   // tokenizer.json that other tools read. kUnimplemented for SentencePiece.
   Result<std::string> ToHfJson() const;
   void ToGguf(GgufWriter& writer) const;  // tokenizer.ggml.*
+  // What config.json says and tokenizer.json does not. Ids that are no tokens are ignored.
+  void AdoptIds(std::optional<TokenId> bos, std::optional<TokenId> eos);
 
   int vocab_size() const;
   // Without beginning- or end-of-text tokens: see bos() and add_bos().
