@@ -13,5 +13,6 @@ class App;
 namespace weir::app {
 
 void AddVersionCommand(CLI::App& app, int& exit_status);
+void AddDatasetBuildCommand(CLI::App& dataset, int& exit_status);  // below `dataset`
 
 }  // namespace weir::app
