@@ -83,7 +83,7 @@ Result<std::string> DefaultConfigDir(const EnvLookup& env);
 class FileLock {
  public:
   // Creates the file if need be. kFailedPrecondition if another process (or another FileLock of
-  // this one) holds it; `note` is then found in the message if the holder left one.
+  // this one) holds it; the message is then the holder's note, if it left one.
   static Result<FileLock> Acquire(const std::string& path);
   // Whether anybody holds the lock now; false if the file is not there.
   static Result<bool> IsLocked(const std::string& path);

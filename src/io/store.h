@@ -65,6 +65,10 @@ extern const std::string kGenesisHash;  // 64 zeros
 // The hash that `record` must have, from its other fields.
 std::string HashOf(const Record& record);
 
+// For implementations: what every store refuses in the same words.
+Status CheckEntries(std::span<const Entry> batch);
+Error NoSuchRecord(int64_t seq);
+
 class Store {
  public:
   virtual ~Store() = default;
