@@ -34,7 +34,7 @@ const std::string& BootId();
 bool IsAlive(const ProcessId& id);
 // Signals exactly this process (through a pidfd, so never a successor of its pid). kNotFound: gone.
 Status SignalProcess(const ProcessId& id, int signal);
-// Signals the process group that id leads. kNotFound: gone.
+// Signals the process group that id leads; id itself may be a zombie. kNotFound: gone.
 Status SignalGroup(const ProcessId& id, int signal);
 
 struct SpawnSpec {
@@ -50,7 +50,7 @@ struct SpawnSpec {
   std::optional<int> oom_score_adj;
   bool die_with_parent = false;  // SIGKILL when the *thread* that spawned it ends
   std::string cgroup;            // folder whose cgroup.procs it enters before exec; empty: ours
-  // The child waits before exec until Gate::Open; if this process dies first, it exits unrun.
+  // The child waits before exec until Child::Release; if this process dies first, it exits unrun.
   bool gated = false;
 };
 
@@ -67,9 +67,9 @@ class Child {
 
  private:
   friend Result<Child> Spawn(const SpawnSpec& spec);
-  Child(ProcessId id, std::string program, int gate_fd, int error_fd);
+  Child(ProcessId id, SpawnSpec spec, int gate_fd, int error_fd);
   ProcessId id_;
-  std::string program_;
+  SpawnSpec spec_;  // for the words of an error
   int gate_fd_;
   int error_fd_;
 };
