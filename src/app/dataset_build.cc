@@ -40,7 +40,7 @@ int Run(const Flags& flags) {
   options.max_bytes = *max_bytes;
   const bool live = isatty(STDERR_FILENO);
   const Result<data::Manifest> manifest = data::Build(options, [live](const data::Report& r) {
-    fmt::print(stderr, live ? "\r\x1b[K{}" : "{}\n", Summary(r));
+    fmt::print(stderr, "{}{}{}", live ? "\r\x1b[K" : "", Summary(r), live ? "" : "\n");
     std::fflush(stderr);
   });
   if (live) fmt::print(stderr, "\r\x1b[K");
