@@ -31,9 +31,10 @@ Isa ActiveIsa();                 // BestIsa() unless SetIsa() said otherwise
 bool SetIsa(Isa isa);            // for tests and benchmarks; false where the machine cannot
 std::string_view Name(Isa isa);  // "plain", "avx2", "avx512"
 
-// This machine's f32 peak in FLOP/s with `pool`: independent multiply-adds on registers, best of
-// `repeats` runs of some ten milliseconds. What MFU is a fraction of.
-double MeasurePeakFlops(ThreadPool* pool, int repeats = 5);
+// Multiply-adds on registers alone, `rounds` times some million on each thread of the pool; returns
+// the FLOP done. Timed by the caller, the best of a few calls is this machine's f32 peak: what MFU
+// is a fraction of.
+int64_t BurnPeakFlops(ThreadPool* pool, int rounds);
 
 // ---- Number formats of weights -------------------------------------------------------------
 
