@@ -124,7 +124,8 @@ class Watched : public std::enable_shared_from_this<Watched> {
 class LoopThreads {
  public:
   explicit LoopThreads(int count);
-  ~LoopThreads();  // stops and joins
+  ~LoopThreads();  // Stop(), then the loops go
+  void Stop();     // stops and joins; the loops stay, so that what lives on them can be destroyed
   size_t size() const { return loops_.size(); }
   EventLoop& at(size_t i) { return *loops_[i]; }
 

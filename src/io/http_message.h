@@ -69,8 +69,8 @@ HttpResponse TextResponse(int status, std::string body,
                           std::string_view content_type = "text/plain; charset=utf-8");
 HttpResponse JsonResponse(int status, std::string json);
 // RFC 9457 application/problem+json: type, title, status, detail, code, and hint if there is one;
-// the status comes from base's table; Retry-After when the error says so.
-HttpResponse ProblemResponse(const Error& error);
+// the status comes from base's table unless given; Retry-After when the error says so.
+HttpResponse ProblemResponse(const Error& error, int status = 0);
 // One server-sent event: "event: NAME\nid: ID\ndata: LINE\n...\n\n"; empty name or id are left out.
 std::string SseEvent(std::string_view data, std::string_view event = {}, std::string_view id = {});
 

@@ -78,7 +78,7 @@ class HttpExchange {
   bool over_high_water() const { return buffered_bytes() > high_water_; }
   // One call when the buffer has fallen below half the high-water mark (at once if it is).
   virtual void OnDrained(std::function<void()> drained) = 0;
-  // One call when the client goes away before the answer is complete (at once if it has).
+  // One call when the client goes away before it has the whole answer (at once if it has gone).
   virtual void OnClosed(std::function<void()> closed) = 0;
   bool closed() const { return closed_.load(std::memory_order_acquire); }
 
