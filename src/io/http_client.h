@@ -34,7 +34,8 @@ struct HttpFailure {
 };
 
 // Receives one response. Calls come on the client's loop, in order: OnHead, then any OnBody, one
-// OnReadDone after each read from the network, then exactly one of OnEnd or OnFailure. After
+// OnReadDone after each read from the network that did not end the response, then exactly one of
+// OnEnd or OnFailure, never from inside Start(). After
 // Cancel() no call comes.
 class HttpSink {
  public:
