@@ -61,7 +61,9 @@ class Tokenizer {
 
   // tokenizer.json that other tools read. kUnimplemented for SentencePiece.
   Result<std::string> ToHfJson() const;
-  void ToGguf(GgufWriter& writer) const;  // tokenizer.ggml.*
+  // tokenizer.ggml.*; padded with unused tokens to `vocab_size`, which other readers expect to be
+  // the height of the embedding table.
+  void ToGguf(GgufWriter& writer, int vocab_size = 0) const;
   // What config.json says and tokenizer.json does not. Ids that are no tokens are ignored.
   void AdoptIds(std::optional<TokenId> bos, std::optional<TokenId> eos);
 

@@ -477,25 +477,30 @@ Result<Tokenizer> Tokenizer::FromGguf(const GgufFile& file) {
   return Tokenizer(std::move(impl));
 }
 
-void Tokenizer::ToGguf(GgufWriter& writer) const {
+void Tokenizer::ToGguf(GgufWriter& writer, int vocab_size) const {
   const Impl& t = *impl_;
   writer.String("tokenizer.ggml.model", t.sentence_piece ? "llama" : "gpt2");
   writer.String("tokenizer.ggml.pre", t.sentence_piece ? "default" : GgufNameOf(t.pre));
-  std::vector<std::string> text(t.bytes.size());
-  std::vector<int32_t> types(t.bytes.size());
-  for (size_t id = 0; id < t.bytes.size(); ++id) {
+  const size_t n = std::max(t.bytes.size(), static_cast<size_t>(std::max(vocab_size, 0)));
+  std::vector<std::string> text(n);
+  std::vector<int32_t> types(n, kGgufKinds[static_cast<size_t>(TokenKind::kUnused)]);
+  std::vector<float> scores = t.scores;
+  scores.resize(n);
+  for (size_t id = 0; id < n; ++id) {
+    if (id >= t.bytes.size() || t.bytes[id].empty()) {
+      text[id] = fmt::format("<unused{}>", id);  // each needs a name of its own
+      continue;
+    }
     const TokenKind kind = t.kinds[id];
     const bool literal = kind == TokenKind::kControl || kind == TokenKind::kUserDefined;
     text[id] = t.sentence_piece ? t.pieces[id]
                : literal        ? t.bytes[id]
                                 : ToByteAlphabet(t.bytes[id]);
-    // A hole in the vocabulary still needs a name of its own for other readers.
-    if (text[id].empty()) text[id] = fmt::format("<unused{}>", id);
-    types[id] = kGgufKinds[static_cast<size_t>(t.bytes[id].empty() ? TokenKind::kUnused : kind)];
+    types[id] = kGgufKinds[static_cast<size_t>(kind)];
   }
   writer.Strings("tokenizer.ggml.tokens", text);
   if (t.sentence_piece) {
-    writer.F32s("tokenizer.ggml.scores", t.scores);
+    writer.F32s("tokenizer.ggml.scores", scores);
     writer.Bool("tokenizer.ggml.add_space_prefix", t.add_space_prefix);
   } else {
     std::vector<std::string> merges;

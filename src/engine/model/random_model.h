@@ -1,0 +1,19 @@
+// A model folder with random weights and a byte-level tokenizer trained on a sentence or two: what
+// tests and benchmarks serve when no trained model is at hand.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "engine/model/config.h"
+#include "engine/model/dtype.h"
+
+namespace weir::model {
+
+// config.json, tokenizer.json and model.safetensors in `folder`, which exists. The tokenizer has at
+// most config.vocab_size tokens (at least 257). Equal seeds give equal files.
+Status WriteRandomModel(const std::string& folder, const ModelConfig& config, uint64_t seed,
+                        DType type = DType::kF32);
+
+}  // namespace weir::model
