@@ -1,0 +1,312 @@
+// The JSON that the API sends, as declared in src/wire/lab.h and src/wire/view.h. Times are
+// wall-clock microseconds (0 = never); optional fields are absent when there is nothing to tell.
+
+export interface Team {
+  name: string;
+  class: 'research' | 'product';
+  parent: string;
+  guarantee_slots: number;
+  weight: number;
+  lend_limit_slots: number;
+  credit_slot_s: number;
+}
+
+export interface Slot {
+  id: string;
+  site: string;
+  node: string;
+  index: number;
+  health: 'up' | 'cordoned' | 'down';
+  why: string;
+}
+
+export interface Site {
+  name: string;
+  driver: string;
+  reachable: boolean;
+  isolation: string;
+}
+
+export interface JobSpec {
+  name: string;
+  team: string;
+  command: string[];
+  min_slots: number;
+  max_slots: number;
+  checkpointable: boolean;
+  priority: number;
+}
+
+export interface Progress {
+  step: number;
+  steps: number;
+  loss?: number;
+  heldout_loss?: number;
+  tokens_per_s?: number;
+  mfu?: number;
+  eta_s?: number;
+  at_us: number;
+}
+
+export interface Checkpoint {
+  step: number;
+  path: string;
+  sha256: string;
+  heldout_loss?: number;
+  at_us: number;
+}
+
+export type JobPhase = 'queued' | 'running' | 'paused' | 'done' | 'failed' | 'cancelled';
+
+export interface Job {
+  id: string;
+  spec: JobSpec;
+  phase: JobPhase;
+  reason: string;
+  last_lines: string[];
+  submitted_by: string;
+  submitted_us: number;
+  started_us: number;
+  ended_us: number;
+  not_before_us: number;
+  attempts: number;
+  failures: number;
+  lease: string;
+  slots: number;
+  slot_s: number;
+  lost_slot_s: number;
+  lost_steps: number;
+  exit_code?: number;
+  progress?: Progress;
+  checkpoint?: Checkpoint;
+  folder: string;
+}
+
+export interface Lease {
+  id: string;
+  holder_kind: 'job' | 'replica';
+  holder: string;
+  team: string;
+  slots: string[];
+  phase: 'intended' | 'active' | 'stopping' | 'ended';
+  opened_us: number;
+  active_us: number;
+  stop_asked_us: number;
+  ended_us: number;
+  stop_cause: string;
+  why: string;
+  loan: string;
+  service: string;
+  version: string;
+  ready: boolean;
+  port: number;
+  replaces: string;
+}
+
+export interface Slo {
+  ttft_ms: number;
+  tpot_ms: number;
+  queue_ms: number;
+  percentile: number;
+}
+
+export interface ServiceSpec {
+  name: string;
+  team: string;
+  model: string;
+  command: string[];
+  min_replicas: number;
+  max_replicas: number;
+  slots_per_replica: number;
+  slo: Slo;
+  tier: number;
+  max_queue: number;
+  max_concurrency: number;
+  follow: boolean;
+}
+
+export interface Service {
+  id: string;
+  spec: ServiceSpec;
+  phase: 'active' | 'retiring' | 'retired';
+  created_by: string;
+  created_us: number;
+  version: string;
+  rollout: string;
+  shed_above_tier: number;
+  reason: string;
+}
+
+export interface Traffic {
+  arrivals_per_s: number;
+  completions_per_s: number;
+  forecast_per_s: number;
+  outstanding: number;
+  queued: number;
+  ttft_ms: number;
+  tpot_ms: number;
+  tokens_per_s: number;
+  refused_per_s: number;
+  errors_per_s: number;
+  capacity_per_s: number;
+  slo_met: boolean;
+}
+
+export interface ServiceView {
+  service: Service;
+  ready: number;
+  starting: number;
+  draining: number;
+  wanted: number;
+  traffic: Traffic;
+}
+
+export interface LoanPart {
+  team: string;
+  job: string;
+  slots: string[];
+  work_lost_slot_s: number;
+  steps_lost: number;
+  how: string;
+}
+
+export interface Loan {
+  id: string;
+  service: string;
+  team: string;
+  parts: LoanPart[];
+  phase: 'open' | 'recalled' | 'returned';
+  why: string;
+  opened_us: number;
+  due_us: number;
+  first_ready_us: number;
+  recalled_us: number;
+  recall_why: string;
+  returned_us: number;
+  cost_slot_s: number;
+  cost_steps: number;
+}
+
+export interface Dataset {
+  id: string;
+  name: string;
+  sha256: string;
+  path: string;
+  bytes: number;
+  report: unknown;
+  created_us: number;
+  created_by: string;
+}
+
+export interface ModelVersion {
+  id: string;
+  model: string;
+  number: number;
+  path: string;
+  sha256: string;
+  parent: string;
+  job: string;
+  step: number;
+  dataset_sha256: string;
+  config_sha256: string;
+  code_version: string;
+  heldout_loss?: number;
+  vocab_size: number;
+  gate: string;
+  created_us: number;
+}
+
+export interface Rollout {
+  id: string;
+  service: string;
+  from: string;
+  to: string;
+  phase: 'running' | 'done' | 'aborted';
+  moved: number;
+  failures: number;
+  why: string;
+  started_us: number;
+  ended_us: number;
+}
+
+export interface Pipeline {
+  name: string;
+  dataset: string;
+  build?: JobSpec;
+  dataset_path: string;
+  train?: JobSpec;
+  model: string;
+  gate_share_of_uniform: number;
+  improve_by: number;
+  service?: ServiceSpec;
+  paused: boolean;
+}
+
+export interface LabView {
+  lab: string;
+  version: string;
+  now_us: number;
+  started_us: number;
+  journal_seq: number;
+  draining: boolean;
+  trouble: string;
+  teams: Team[];
+  sites: Site[];
+  slots: Slot[];
+  jobs: Job[];
+  leases: Lease[];
+  services: ServiceView[];
+  loans: Loan[];
+  datasets: Dataset[];
+  models: ModelVersion[];
+  rollouts: Rollout[];
+  pipelines: Pipeline[];
+}
+
+export interface JournalRecord {
+  seq: number;
+  at_us: number;
+  actor: string;
+  type: string;
+  subjects: string[];
+  text: string;
+  numbers: Record<string, unknown>;
+}
+
+export interface JournalPage {
+  records: JournalRecord[];
+  next: number;
+}
+
+export interface WhyView {
+  kind: string;
+  id: string;
+  name: string;
+  now: string;
+  blockers: { kind: string; text: string; remedy: string }[];
+  expected_wait_s?: number;
+  could_change: string;
+  history: JournalRecord[];
+}
+
+export interface CurvePoint {
+  at_us: number;
+  step: number;
+  loss: number;
+  heldout_loss?: number;
+  tokens_per_s: number;
+  slots: number;
+}
+
+export interface Curve {
+  job: string;
+  points: CurvePoint[];
+}
+
+export interface Problem {
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  hint: string;
+}

@@ -1,0 +1,159 @@
+// What of the page has no page in it: numbers as text, rings, streams, who holds a slot.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SseParser } from '../src/api';
+import { ago, bytes, clock, ms, num, short, slotTime, span } from '../src/format';
+import { parseAddress } from '../src/links';
+import { Ring } from '../src/ring';
+import { slotStates } from '../src/slots';
+import type { LabView, Lease } from '../src/wire';
+
+test('numbers read as people write them', () => {
+  const rows: [string, string][] = [
+    [num(0), '0'],
+    [num(12), '12'],
+    [num(1204.4), '1,204'],
+    [num(4.279), '4.28'],
+    [num(0.0712), '0.071'],
+    [num(NaN), '–'],
+    [num(undefined), '–'],
+    [short(12000), '12k'],
+    [short(1234), '1.2k'],
+    [short(3.4e6), '3.4M'],
+    [short(999999), '1.0M'],
+    [ms(0), '–'],
+    [ms(7.31), '7.3 ms'],
+    [ms(227.4), '227 ms'],
+    [ms(1000), '1 s'],
+    [ms(1250), '1.3 s'],
+    [ms(12000), '12 s'],
+    [bytes(1536), '1.50 KiB'],
+    [bytes(512), '512 B'],
+    [slotTime(311.6), '312 slot-s'],
+    [slotTime(7200), '2 slot-h'],
+  ];
+  for (const [got, wanted] of rows) assert.equal(got, wanted);
+});
+
+test('times read as people say them', () => {
+  assert.equal(span(0), '0s');
+  assert.equal(span(42), '42s');
+  assert.equal(span(185), '3m 05s');
+  assert.equal(span(7800), '2h 10m');
+  assert.equal(span(4 * 86400 + 3 * 3600), '4d 03h');
+  assert.equal(clock(119), '1:59');
+  assert.equal(clock(6.2), '0:07');
+  assert.equal(clock(3723), '1:02:03');
+  assert.equal(clock(-12.4), '-0:12');
+  assert.equal(clock(-0.3), '0:00');
+  assert.equal(ago(4), 'just now');
+  assert.equal(ago(47), '40s ago');
+  assert.equal(ago(700), '11m ago');
+});
+
+test('a ring keeps the newest rows in order and never grows', () => {
+  const model: number[][] = [];
+  const ring = new Ring(2, 7);
+  for (let i = 0; i < 40; ++i) {
+    const row = [i, i % 5 === 0 ? NaN : i * i];
+    ring.push(row);
+    model.push(row);
+    const kept = model.slice(-7);
+    assert.deepEqual(
+      ring.column(0),
+      kept.map((r) => r[0]),
+    );
+    assert.deepEqual(
+      ring.column(1),
+      kept.map((r) => (Number.isNaN(r[1]) ? null : r[1])),
+    );
+    assert.deepEqual(
+      ring.column(0, i - 2),
+      kept.map((r) => r[0]!).filter((x) => x >= i - 2),
+    );
+  }
+});
+
+test('events come out the same however the stream is cut', () => {
+  const text =
+    ': hello\n\nevent: lab\nid: 7\ndata: {"a":1}\n\ndata: x\ndata: y\r\n\r\nevent: gone\n\ndata:z\n\n';
+  const whole = new SseParser().push(text);
+  assert.deepEqual(
+    whole.map((e) => [e.event, e.data]),
+    [
+      ['lab', '{"a":1}'],
+      ['message', 'x\ny'],
+      ['message', 'z'],
+    ],
+  );
+  for (let a = 0; a <= text.length; ++a) {
+    for (let b = a; b <= text.length; b += 5) {
+      const p = new SseParser();
+      const cut = [text.slice(0, a), text.slice(a, b), text.slice(b)].flatMap((t) => p.push(t));
+      assert.deepEqual(cut, whole);
+    }
+  }
+});
+
+test('an address that names nothing is none', () => {
+  assert.deepEqual(parseAddress('#/jobs/job-3'), { kind: 'jobs', id: 'job-3' });
+  assert.deepEqual(parseAddress('#/models/a%2Fb%401'), { kind: 'models', id: 'a/b@1' });
+  for (const bad of ['', '#', '#/jobs/', '#/keys/a', '#/jobs/%zz', '#main']) {
+    assert.equal(parseAddress(bad), null);
+  }
+});
+
+function lease(more: Partial<Lease>): Lease {
+  return {
+    id: 'lease-1',
+    holder_kind: 'job',
+    holder: 'job-1',
+    team: 'research',
+    slots: ['s0'],
+    phase: 'active',
+    opened_us: 0,
+    active_us: 0,
+    stop_asked_us: 0,
+    ended_us: 0,
+    stop_cause: 'none',
+    why: '',
+    loan: '',
+    service: '',
+    version: '',
+    ready: false,
+    port: 0,
+    replaces: '',
+    ...more,
+  };
+}
+
+test('a slot shows who holds it, and the one that serves while a replica is replaced', () => {
+  const see = (leases: Lease[], health: 'up' | 'cordoned' | 'down' = 'up') => {
+    const view = {
+      slots: [{ id: 's0', site: 'a', node: 'n', index: 0, health, why: '' }],
+      teams: [
+        { name: 'research', class: 'research' },
+        { name: 'product', class: 'product' },
+      ],
+      jobs: [],
+      loans: [],
+      leases,
+    } as unknown as LabView;
+    const s = slotStates(view)[0]!;
+    return [s.kind, s.motion, s.target];
+  };
+  const replica = { holder_kind: 'replica', holder: 'svc-1', team: 'product' } as const;
+  assert.deepEqual(see([]), ['idle', '', '']);
+  assert.deepEqual(see([], 'cordoned'), ['cordoned', '', '']);
+  assert.deepEqual(see([lease({})]), ['research', '', 'jobs/job-1']);
+  assert.deepEqual(see([lease({})], 'down'), ['down', '', 'jobs/job-1']);
+  assert.deepEqual(see([lease({ phase: 'ended' })]), ['idle', '', '']);
+  assert.deepEqual(see([lease({ phase: 'stopping' })]), ['research', 'stopping', 'jobs/job-1']);
+  assert.deepEqual(see([lease({ ...replica })]), ['product', 'starting', 'services/svc-1']);
+  assert.deepEqual(see([lease({ ...replica, ready: true })]), ['product', '', 'services/svc-1']);
+  assert.deepEqual(see([lease({ ...replica, ready: true, loan: 'loan-1' })])[0], 'loan');
+  const old = lease({ ...replica, ready: true, id: 'lease-1' });
+  const next = lease({ ...replica, phase: 'intended', id: 'lease-2', replaces: 'lease-1' });
+  assert.deepEqual(see([old, next]), ['product', '', 'services/svc-1']);
+  assert.deepEqual(see([next, { ...old, phase: 'stopping' }])[1], 'starting');
+});
