@@ -237,6 +237,7 @@ export function lossPlot(height: number): LossPlot {
     ctx.lineWidth = px;
     ctx.font = `500 ${10.5 * px}px Inter, system-ui, sans-serif`;
     ctx.textBaseline = 'top';
+    ctx.textAlign = 'left';
     let free = -Infinity;
     for (const mark of slotChanges(points)) {
       const x = Math.round(u.valToPos(Math.max(mark.step, logX ? 1 : 0), 'x', true)) + 0.5;

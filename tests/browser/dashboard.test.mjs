@@ -1,0 +1,427 @@
+// The dashboard in real Chromium. By itself it plays its own lab (mock_lab.mjs) around web/dist; with
+//   WEIR_DASHBOARD_URL=http://127.0.0.1:PORT/ WEIR_API_KEY=KEY npm test
+// the same checks run against a real lab, and with WEIR_SURGE_COMMAND='weir load ...' also the surge.
+// Pictures go to out/.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startBrowser, watchedPage } from './browser.mjs';
+import { MockLab } from './mock_lab.mjs';
+import { startMock } from './mock_server.mjs';
+
+const kReal = process.env.WEIR_DASHBOARD_URL ?? '';
+const kRealKey = process.env.WEIR_API_KEY ?? '';
+const kSurgeCommand = process.env.WEIR_SURGE_COMMAND ?? '';
+const kOut = fileURLToPath(new URL('out/', import.meta.url));
+const kSurge_ms = kReal ? 180_000 : 30_000;
+const mockOnly = { skip: kReal ? 'needs the played lab' : false };
+const surgeable = {
+  skip: kReal && !kSurgeCommand ? 'set WEIR_SURGE_COMMAND to a command that makes a surge' : false,
+  timeout: 4 * kSurge_ms,
+};
+
+let browser;
+
+before(async () => {
+  await mkdir(kOut, { recursive: true });
+  browser = await startBrowser();
+});
+after(() => browser?.close());
+
+/** Opens the page on a lab of its own (or the real one) and checks the end as every test must. */
+async function withPage(options, body) {
+  const mock = kReal ? null : await startMock(options.mock ?? {});
+  const url = kReal || mock.url;
+  const key = options.key ?? (kReal ? kRealKey : mock.key);
+  const { page, context, seen } = await watchedPage(browser, options.context ?? {});
+  page.setDefaultTimeout(15_000);
+  try {
+    await page.goto(key ? `${url}#key=${encodeURIComponent(key)}` : url);
+    if (!options.noLab) await page.waitForSelector('#slots .slot[data-kind]');
+    await body({ page, mock, url, key, seen });
+    const expected = options.expectedErrors ?? (() => false);
+    assert.deepEqual(
+      seen.errors.filter((e) => !expected(e)),
+      [],
+      'the console shows errors',
+    );
+    assert.deepEqual([...seen.hosts], [new URL(url).host], 'a request left the host');
+  } finally {
+    await context.close();
+    await mock?.close();
+  }
+}
+
+const texts = (page, selector) =>
+  page.$$eval(selector, (all) => all.map((e) => e.textContent?.trim() ?? ''));
+
+test('the slot map shows every slot with its holder, and the key leaves the address', async () => {
+  await withPage({}, async ({ page, mock }) => {
+    assert.equal(new URL(page.url()).hash, '');
+    const cells = await page.$$eval('#slots .slot', (all) =>
+      all.map((e) => ({ id: e.dataset.slot, kind: e.dataset.kind, label: e.ariaLabel })),
+    );
+    assert.ok(cells.length > 0);
+    for (const c of cells) assert.ok(c.kind && c.label?.startsWith(c.id), JSON.stringify(c));
+    if (mock) {
+      assert.equal(cells.length, mock.lab.slots.length);
+      const count = (kind) => cells.filter((c) => c.kind === kind).length;
+      assert.deepEqual(
+        [count('research'), count('product'), count('idle')],
+        [6, 1, 1],
+        'five for first-story, one for ablation-lr, one replica, one idle',
+      );
+    }
+    const header = await page.textContent('.used');
+    assert.match(header, /^\d+ of \d+ slots in use$/);
+    await page.hover('#slots .slot[data-kind="product"], #slots .slot');
+    await page.waitForSelector('#slot-tip:not([hidden])');
+    assert.match(await page.textContent('#slot-tip'), /slot/);
+  });
+});
+
+test('every part of the page is there, and says which command fills it while it is empty', async () => {
+  await withPage({}, async ({ page }) => {
+    const headings = await texts(page, '.panel h2');
+    for (const name of ['Slots', 'Services', 'Jobs', 'Loans', 'Journal', 'Models and data']) {
+      assert.ok(headings.includes(name), name);
+    }
+    const empties = await texts(page, '.empty:not([hidden]) code');
+    for (const e of empties) assert.match(e, /^weir /);
+    await page.waitForSelector('#journal .record');
+  });
+});
+
+test('the keyboard reaches the slots, moves between them and opens what they hold', async () => {
+  await withPage({}, async ({ page, mock }) => {
+    await page.keyboard.press('Tab');
+    assert.equal(await page.evaluate(() => document.activeElement?.className), 'skip');
+    await page.keyboard.press('Enter');
+    const active = () => page.evaluate(() => document.activeElement?.getAttribute('data-slot'));
+    const ids = await page.$$eval('#slots .slot', (all) => all.map((e) => e.dataset.slot));
+    assert.equal(await active(), ids[0]);
+    await page.waitForSelector('#slot-tip:not([hidden])');
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await active(), ids[1]);
+    await page.keyboard.press('End');
+    assert.equal(await active(), ids.at(-1));
+    await page.keyboard.press('ArrowRight');
+    assert.equal(await active(), ids.at(-1), 'there is nothing beyond the last slot');
+    await page.keyboard.press('Home');
+    if (mock) {
+      await page.keyboard.press('ArrowDown');
+      assert.equal(await active(), ids[4], 'eight slots are two lines of four');
+      await page.keyboard.press('ArrowUp');
+    }
+    assert.equal(await active(), ids[0]);
+    // exactly one slot is in the tab order
+    assert.equal(await page.locator('#slots .slot[tabindex="0"]').count(), 1);
+
+    const held = await page.$$eval('#slots .slot', (all) =>
+      all.findIndex((e) => ['research', 'product', 'loan'].includes(e.dataset.kind)),
+    );
+    if (held < 0) return; // a real lab may be idle
+    for (let i = 0; i < held; ++i) await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.detail:not([hidden])');
+    assert.equal(await page.evaluate(() => document.activeElement?.id), 'detail-title');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('.detail', { state: 'hidden' });
+    assert.equal(await active(), ids[held], 'the focus comes back');
+  });
+});
+
+test('the focus is visible on everything that Tab reaches', async () => {
+  await withPage({}, async ({ page }) => {
+    await page.waitForTimeout(500);
+    const reached = new Set();
+    for (let i = 0; i < 60; ++i) {
+      await page.keyboard.press('Tab');
+      const at = await page.evaluate(() => {
+        const e = document.activeElement;
+        if (!e || e === document.body) return null;
+        const s = getComputedStyle(e);
+        const box = e.getBoundingClientRect();
+        return {
+          what: `${e.tagName} ${e.className} ${e.textContent?.slice(0, 20)}`,
+          shown:
+            (s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 1) || e.matches('.skip'),
+          size: box.width * box.height,
+        };
+      });
+      if (!at) break;
+      reached.add(at.what);
+      assert.ok(at.shown && at.size > 0, `the focus cannot be seen on ${at.what}`);
+    }
+    assert.ok(reached.size > 8, [...reached].join('; '));
+  });
+});
+
+test('why: a waiting job says what it waits for and what would change it', mockOnly, async () => {
+  await withPage({}, async ({ page }) => {
+    await page.click('[data-job="job-4"] a');
+    await page.waitForSelector('.blockers');
+    assert.match(await page.textContent('.blockers'), /4 slots or not at all.*--slots 1\.\.4/s);
+    assert.match(await page.textContent('.detail-why'), /5m 40s/);
+    await page.waitForSelector('.detail .record');
+    assert.match(page.url(), /#\/jobs\/job-4$/);
+    await page.reload();
+    await page.waitForSelector('.blockers');
+    await page.goBack();
+    await page.waitForSelector('.detail', { state: 'hidden' });
+  });
+});
+
+test('a surge is seen as it happens: loan, clock, charts, return', surgeable, async () => {
+  const lab = kReal ? null : new MockLab({ recallAfter: 3, readyAfter: 2, openAfter: 1.5 });
+  await withPage({ mock: lab ? { lab } : {} }, async ({ page }) => {
+    const loanCells = '#slots .slot[data-kind="loan"]';
+    assert.equal(await page.locator(loanCells).count(), 0);
+    await page.waitForTimeout(1500);
+    const chart = () =>
+      page.$eval('#services .plot-time canvas', (c) => c.toDataURL().length + ':' + c.toDataURL());
+    const calm = await chart();
+    const arrivals = async () => parseFloat(await page.textContent('#services .fig-value'));
+    const before = await arrivals();
+
+    let load = null;
+    if (lab) lab.surge();
+    else load = spawn(kSurgeCommand, { shell: true, stdio: 'ignore' });
+    await page.waitForSelector(loanCells, { timeout: kSurge_ms });
+    await page.waitForSelector('#loans .loan');
+    assert.match(await page.textContent('#said'), /Loan opened/);
+    assert.ok((await arrivals()) > 2 * before, 'arrivals have at least doubled');
+    assert.notEqual(await chart(), calm, 'the chart moved');
+
+    const seconds = async () => {
+      const m = /^(?:(\d+):)?(\d+):(\d+)$/.exec(await page.textContent('#loans .loan-clock'));
+      return m ? Number(m[1] ?? 0) * 3600 + Number(m[2]) * 60 + Number(m[3]) : NaN;
+    };
+    const first = await seconds();
+    await page.waitForTimeout(2600);
+    const later = await seconds();
+    assert.ok(first - later >= 2 && first - later <= 5, `the clock went from ${first} to ${later}`);
+    await page.waitForSelector(`${loanCells}:not([data-motion])`, { timeout: kSurge_ms });
+    await page.screenshot({ path: kOut + 'surge.png' });
+
+    lab?.fall();
+    await page.waitForSelector(loanCells, { state: 'detached', timeout: kSurge_ms });
+    await page.waitForSelector('#loans .loan', { state: 'detached', timeout: kSurge_ms });
+    const row = await page.textContent('#loans .returned tbody tr');
+    assert.match(row, /slot-[sh]/, 'the cost stands on the returned loan');
+    await page.waitForFunction(() =>
+      [...document.querySelectorAll('#journal .record-type')].some(
+        (e) => e.textContent === 'loan.returned',
+      ),
+    );
+    load?.kill();
+  });
+});
+
+test('a rollout shows how far it is', mockOnly, async () => {
+  const lab = new MockLab({ readyAfter: 2 });
+  await withPage({ mock: { lab } }, async ({ page }) => {
+    lab.rollout();
+    await page.waitForSelector('.rollout:not([hidden])');
+    assert.match(await page.textContent('.rollout'), /first-story@1 → first-story@2/);
+    await page.waitForSelector('.rollout', { state: 'hidden' });
+    assert.match(await page.textContent('.svc-head'), /first-story@2/);
+  });
+});
+
+test('a bad key is refused in a clear sentence, and a good one opens the lab', async () => {
+  await withPage(
+    { key: 'wrong', noLab: true, expectedErrors: (e) => e.includes('401') },
+    async ({ page, mock }) => {
+      await page.waitForSelector('.key-error:not([hidden])');
+      assert.match(
+        await page.textContent('.key-error'),
+        /does not know this key.*weir key create/s,
+      );
+      assert.equal(await page.evaluate(() => document.activeElement?.id), 'key');
+      await page.fill('#key', 'wrong again');
+      await page.keyboard.press('Enter');
+      await page.waitForFunction(() => document.querySelector('#key').value === '');
+      assert.ok(await page.isVisible('.key-error'));
+      await page.fill('#key', mock ? mock.key : kRealKey);
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('#slots .slot[data-kind]');
+      assert.ok(!(await page.isVisible('.key-form')));
+      await page.click('text=Forget key');
+      await page.waitForSelector('.key-form:not([hidden])');
+      assert.ok(!(await page.isVisible('#slots')));
+    },
+  );
+});
+
+test('what the lab sends stays text', mockOnly, async () => {
+  const hostile = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>';
+  await withPage({ mock: { lab: new MockLab({ hostile }) } }, async ({ page }) => {
+    await page.waitForSelector('#journal .record');
+    assert.match(await page.textContent('#jobs'), /<img src=x/);
+    await page.click('[data-job="job-3"] a');
+    await page.waitForSelector('.detail:not([hidden])');
+    assert.match(await page.textContent('#detail-title'), /<script>/);
+    await page.waitForTimeout(300);
+    assert.equal(await page.evaluate(() => window.hit), undefined);
+    assert.equal(await page.locator('#app img, #app script').count(), 0);
+  });
+});
+
+test(
+  'a lost connection is said, what was seen stays, and the page comes back by itself',
+  mockOnly,
+  async () => {
+    const lab = new MockLab();
+    await withPage(
+      { mock: { lab }, expectedErrors: (e) => /ERR_|Failed to load/.test(e) },
+      async ({ page, mock }) => {
+        await page.waitForSelector('#journal .record');
+        await mock.close();
+        await page.waitForSelector('#lost:not([hidden])');
+        assert.match(
+          await page.textContent('#lost'),
+          /^Connection lost, showing state of \d\d:\d\d:\d\d/,
+        );
+        assert.equal(await page.locator('#slots .slot').count(), lab.slots.length);
+        lab.record('job.submitted', ['job-2'], 'While nobody looked.', {});
+        const again = await startMock({ lab, port: mock.port });
+        try {
+          await page.waitForSelector('#lost', { state: 'hidden' });
+          await page.waitForFunction(() =>
+            document.querySelector('#journal').textContent.includes('While nobody looked.'),
+          );
+          const seqs = await page.$$eval('#journal .record', (all) =>
+            all.map((e) => e.dataset.seq),
+          );
+          assert.equal(new Set(seqs).size, seqs.length, 'no record is shown twice');
+        } finally {
+          await again.close();
+        }
+      },
+    );
+  },
+);
+
+test('trouble is told at the top', mockOnly, async () => {
+  const lab = new MockLab();
+  await withPage({ mock: { lab } }, async ({ page }) => {
+    assert.ok(!(await page.isVisible('#trouble')));
+    lab.trouble = 'The disk is full: nothing new is started. Free some space below /var/lib/weir.';
+    await page.waitForSelector('#trouble:not([hidden])');
+    assert.match(await page.textContent('#trouble'), /disk is full/);
+  });
+});
+
+test('the journal is filtered by what is typed', mockOnly, async () => {
+  await withPage({}, async ({ page }) => {
+    await page.waitForSelector('#journal .record');
+    await page.fill('#journal input', 'sweep-warmup');
+    assert.deepEqual(await texts(page, '#journal .record-type'), ['job.queued']);
+    await page.fill('#journal input', 'no such thing');
+    assert.ok(await page.isVisible('text=No record matches the filter.'));
+  });
+});
+
+test('the playground streams a completion', async () => {
+  await withPage({}, async ({ page }) => {
+    await page.waitForSelector('#pg-service option', { state: 'attached' });
+    await page.fill('#pg-max', '8');
+    await page.click('#playground button[type=submit]');
+    await page.waitForFunction(() => /token/.test(document.querySelector('.pg-note').textContent));
+    await page.waitForFunction(
+      () => document.querySelector('#playground button[type=submit]').textContent === 'Complete',
+    );
+    assert.match(await page.textContent('.pg-note'), /first token .* tokens/);
+    assert.ok((await page.textContent('.pg-out')).length > 'The license'.length);
+  });
+});
+
+test('light and dark, wide and narrow: nothing is cut off and text can be read', async () => {
+  for (const colorScheme of ['light', 'dark']) {
+    for (const width of [1440, 800]) {
+      await withPage(
+        { context: { colorScheme, viewport: { width, height: 1000 } } },
+        async ({ page }) => {
+          await page.waitForSelector('#journal .record');
+          await page.waitForTimeout(600);
+          assert.ok(
+            await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth),
+            'the page scrolls sideways',
+          );
+          assert.deepEqual(await page.evaluate(poorContrast), []);
+          await page.screenshot({ path: `${kOut}${colorScheme}-${width}.png`, fullPage: true });
+        },
+      );
+    }
+  }
+});
+
+test('the theme button wins over the system and is kept', async () => {
+  await withPage({ context: { colorScheme: 'light' } }, async ({ page }) => {
+    const theme = () => page.evaluate(() => document.documentElement.dataset.theme);
+    assert.equal(await theme(), 'light');
+    await page.click('text=Dark');
+    assert.equal(await theme(), 'dark');
+    await page.reload();
+    await page.waitForSelector('#slots .slot');
+    assert.equal(await theme(), 'dark');
+  });
+});
+
+test('four thousand slots are shown and stay quick', { ...mockOnly, timeout: 60_000 }, async () => {
+  const lab = new MockLab({ nodes: 500, slotsPerNode: 8 });
+  await withPage({ mock: { lab } }, async ({ page }) => {
+    assert.equal(await page.locator('#slots .slot').count(), 4000);
+    await page.focus('#slots .slot[tabindex="0"]');
+    const start = Date.now();
+    for (let i = 0; i < 10; ++i) await page.keyboard.press('ArrowDown');
+    const each = (Date.now() - start) / 10;
+    console.log(`# 4000 slots: ${each.toFixed(0)} ms per arrow key`);
+    assert.ok(each < 500, `${each} ms per arrow key`);
+  });
+});
+
+// Runs in the page: text whose colour is nearer than 4.5:1 to what is behind it (WCAG AA).
+function poorContrast() {
+  const canvas = document.createElement('canvas');
+  canvas.width = canvas.height = 1;
+  const ctx = canvas.getContext('2d', { willReadFrequently: true });
+  // any CSS colour (color-mix too) over another, as the browser paints it
+  const over = (top, under) => {
+    ctx.fillStyle = `rgb(${under.join()})`;
+    ctx.fillRect(0, 0, 1, 1);
+    ctx.fillStyle = top;
+    ctx.fillRect(0, 0, 1, 1);
+    return [...ctx.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+  };
+  const luminance = (rgb) => {
+    const [r, g, b] = rgb.map((c) => {
+      const x = c / 255;
+      return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (e) => {
+    const chain = [];
+    for (let x = e; x; x = x.parentElement) chain.unshift(getComputedStyle(x).backgroundColor);
+    return chain.reduce((under, top) => over(top, under), [255, 255, 255]);
+  };
+  const poor = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const e = walker.currentNode.parentElement;
+    if (!walker.currentNode.textContent.trim() || !e.checkVisibility()) continue;
+    if (e.closest('.sr, .skip, noscript, option')) continue;
+    const back = behind(e);
+    const front = over(getComputedStyle(e).color, back);
+    const [a, b] = [luminance(front), luminance(back)].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) {
+      poor.push(`${ratio.toFixed(2)}: "${walker.currentNode.textContent.trim().slice(0, 30)}"`);
+    }
+  }
+  return [...new Set(poor)];
+}
