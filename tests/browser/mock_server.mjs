@@ -66,14 +66,11 @@ export async function startMock({
       res.on('close', () => views.delete(send));
       return;
     }
-    if (path === '/api/v1/journal') {
-      const from = Number(url.searchParams.get('from') ?? 1);
-      const limit = Number(url.searchParams.get('limit') ?? 100);
-      const start = from < 0 ? Math.max(0, lab.records.length + from) : Math.max(0, from - 1);
-      const records = lab.records.slice(start, start + limit);
-      return json(res, { records, next: start + records.length + 1 });
+    if (path === '/api/v1/journal' && !url.searchParams.has('follow')) {
+      const last = Number(url.searchParams.get('last') ?? 100);
+      return json(res, { records: lab.records.slice(-last), next: lab.records.length + 1 });
     }
-    if (path === '/api/v1/journal/events') {
+    if (path === '/api/v1/journal') {
       events(res);
       res.write(': here\n\n');
       const send = (r) => res.write(`id: ${r.seq}\nevent: record\ndata: ${JSON.stringify(r)}\n\n`);

@@ -1,6 +1,8 @@
 // Building and updating elements. Text only ever enters as a text node, so nothing that the lab
 // sends (a job's name, a log line) can become markup.
 
+import { kNothing } from './format';
+
 export type Child = Node | string | number | null | undefined | false;
 
 interface Props {
@@ -45,6 +47,12 @@ export function svg(tag: string, props: Props | null = null, ...children: Child[
 /** Writes only what changed: no layout, no repaint and no lost selection otherwise. */
 export function setText(el: Element, text: string): void {
   if (el.textContent !== text) el.textContent = text;
+}
+
+/** A value of a table; one that is not there stays in the background. */
+export function setValue(el: Element, text: string): void {
+  setText(el, text);
+  setAttr(el, 'data-none', text === kNothing ? '' : null);
 }
 
 export function setAttr(el: Element, name: string, value: string | null): void {

@@ -1,6 +1,16 @@
 // Jobs: a table of those that live and the newest that ended, and the loss curve of one.
 import type { Curves } from './curves';
-import { empty, h, panel, renderIfChanged, Rows, setAttr, setHidden, setText } from './dom';
+import {
+  empty,
+  h,
+  panel,
+  renderIfChanged,
+  Rows,
+  setAttr,
+  setHidden,
+  setText,
+  setValue,
+} from './dom';
 import { ago, loss, num, short, span } from './format';
 import { link } from './links';
 import { lossPlot } from './plot';
@@ -49,8 +59,12 @@ function row(store: Store) {
       renderIfChanged(phase, j.phase, () => [phaseBadge(j.phase)]);
       const { min_slots: least, max_slots: most } = j.spec;
       renderIfChanged(slots, [j.slots, least, most, ended(j)], () => [
-        ended(j) ? '–' : num(j.slots),
-        h('span', { class: 'faint' }, least === most ? ` of ${num(most)}` : ` of ${least}–${most}`),
+        ended(j) ? '' : num(j.slots),
+        h(
+          'span',
+          { class: 'faint' },
+          (ended(j) ? '' : ' of ') + (least === most ? num(most) : `${least}–${most}`),
+        ),
       ]);
       const p = j.progress;
       const all = p && p.steps > 0 ? p.steps : 0;
@@ -59,16 +73,19 @@ function row(store: Store) {
         bar.value = Math.min(1, p!.step / all);
         setAttr(bar, 'aria-label', `${j.spec.name}: step ${p!.step} of ${all}`);
       }
-      setText(step, p ? (all ? `${short(p.step)} / ${short(all)}` : `step ${short(p.step)}`) : '–');
-      setText(train, loss(p?.loss));
-      setText(held, loss(p?.heldout_loss));
+      setValue(
+        step,
+        p ? (all ? `${short(p.step)} / ${short(all)}` : `step ${short(p.step)}`) : '–',
+      );
+      setValue(train, loss(p?.loss));
+      setValue(held, loss(p?.heldout_loss));
       const running = j.phase === 'running';
-      setText(speed, running ? short(p?.tokens_per_s) : '–');
+      setValue(speed, running ? short(p?.tokens_per_s) : '–');
       let left: string;
       if (running && p?.eta_s !== undefined) left = span(p.eta_s);
       else if (ended(j) && j.ended_us) left = 'ended ' + ago((store.now_us() - j.ended_us) / 1e6);
       else left = '–';
-      setText(eta, left);
+      setValue(eta, left);
       const tell =
         j.phase === 'failed' || j.phase === 'paused' || j.phase === 'queued' ? j.reason : '';
       const lines = j.phase === 'failed' ? j.last_lines.slice(-6) : [];

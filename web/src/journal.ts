@@ -111,9 +111,7 @@ export function createJournal(store: Store) {
     let pause = 500;
     while (mine === generation) {
       try {
-        const page = await get<JournalPage>(
-          `/api/v1/journal?from=-${kFirstPage}&limit=${kFirstPage}`,
-        );
+        const page = await get<JournalPage>(`/api/v1/journal?last=${kFirstPage}`);
         if (mine !== generation) return;
         records = page.records;
         const last = records[records.length - 1];
@@ -127,7 +125,7 @@ export function createJournal(store: Store) {
     }
     if (mine !== generation) return;
     stop = stream({
-      path: () => `/api/v1/journal/events?from=${next}`,
+      path: () => `/api/v1/journal?follow=true&from=${Math.max(1, next)}`,
       onEvent: (e) => {
         if (e.event === 'record') add(JSON.parse(e.data) as JournalRecord);
       },

@@ -21,6 +21,12 @@ export function address(target: string): string {
   return `#/${target.slice(0, at)}/${encodeURIComponent(target.slice(at + 1))}`;
 }
 
+/** /jobs/job-3, as a person may type it or a program print it, is #/jobs/job-3. */
+export function addressOfPath(path: string): string {
+  const m = /^\/([a-z]+)\/([^/]+)$/.exec(path);
+  return m && kDetailKinds.some((k) => k === m[1]) ? `/#/${m[1]}/${m[2]}` : '';
+}
+
 /** A link to kind/id; data-key keeps the focus on it when its row is built again. */
 export function link(target: string, text: string, cls = ''): HTMLElement {
   if (!target) return h('span', { class: cls }, text);

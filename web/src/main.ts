@@ -9,6 +9,7 @@ import { createHeader } from './header';
 import { createJobs } from './jobs';
 import { createJournal } from './journal';
 import { createKeyForm, deniedSentence } from './keyform';
+import { addressOfPath } from './links';
 import { createLoans } from './loans';
 import { createModels } from './models';
 import { createPlayground } from './playground';
@@ -17,9 +18,12 @@ import { createSlotMap } from './slotmap';
 import { Store } from './store';
 import { startTheme } from './theme';
 
-const kTick_ms = 500;
+const kClocks_ms = 250;
+const kPlots_ms = 1000;
 
 takeKeyFromAddress();
+const typed = addressOfPath(location.pathname);
+if (typed) history.replaceState(null, '', typed);
 startTheme();
 
 const store = new Store();
@@ -84,20 +88,26 @@ store.subscribe((view) => {
     first = false;
     journal.firstView();
     detail.follow();
-    tick();
+    plots();
   }
+  clocks();
 });
 
-function tick(): void {
-  if (document.hidden || !store.view) return;
-  const now = store.now_us();
+function clocks(): void {
+  if (!store.view) return;
   header.tick();
-  slots.tick(now);
+  slots.tick(store.now_us());
   loans.tick();
-  services.tick(now);
 }
-setInterval(tick, kTick_ms);
-document.addEventListener('visibilitychange', tick);
+
+function plots(): void {
+  if (!document.hidden && store.view) services.tick(store.now_us());
+}
+setInterval(() => {
+  if (!document.hidden) clocks();
+}, kClocks_ms);
+setInterval(plots, kPlots_ms);
+document.addEventListener('visibilitychange', plots);
 
 function close(): void {
   store.stop();

@@ -59,7 +59,7 @@ function axes(x: Partial<uPlot.Axis>, yValue: (v: number) => string): uPlot.Axis
   };
   return [
     { ...base, size: 18, gap: 2, space: 60, grid: { show: false }, ...x },
-    { ...base, size: 38, gap: 4, space: 26, values: (_u, vs) => vs.map(yValue) },
+    { ...base, size: 46, gap: 5, space: 26, values: (_u, vs) => vs.map(yValue) },
   ];
 }
 

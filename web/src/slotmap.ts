@@ -1,7 +1,7 @@
 // The slot map: a cell per slot, by site and node, coloured by who holds it. A grid for the
 // keyboard: one cell is in the tab order, arrows move, Enter opens the holder.
 import { h, panel, setAttr, setHidden, setText, empty } from './dom';
-import { clock, dateTime, span } from './format';
+import { clock, dateTime, num, plural, span } from './format';
 import { address } from './links';
 import { byNode, kKindNames, slotStates, type SlotState } from './slots';
 import type { Store } from './store';
@@ -21,6 +21,13 @@ interface Cell {
   name?: HTMLElement;
   sub?: HTMLElement;
   time?: HTMLElement;
+}
+
+// Neighbouring holders of one kind differ a little, so that gangs can be told apart.
+function shadeOf(holder: string): number {
+  let hash = 0;
+  for (const c of holder) hash = (hash * 31 + c.charCodeAt(0)) % 1000003;
+  return hash % 3;
 }
 
 function sentenceOf(s: SlotState): string {
@@ -53,7 +60,8 @@ export function createSlotMap(store: Store) {
     const tiles = size(states.length) === 'tile';
     map.replaceChildren();
     setAttr(map, 'data-size', size(states.length));
-    for (const [site, nodes] of byNode(states)) {
+    const sites = byNode(states);
+    for (const [site, nodes] of sites) {
       const rows = h('div', { class: 'nodes', role: 'presentation' });
       for (const [node, slots] of nodes) {
         const row = h('div', { class: 'node-slots', role: 'row', 'aria-label': `node ${node}` });
@@ -89,7 +97,7 @@ export function createSlotMap(store: Store) {
         h(
           'div',
           {
-            class: only ? 'site single' : 'site',
+            class: `site${only ? ' single' : ''}${sites.size === 1 ? ' alone' : ''}`,
             role: 'rowgroup',
             'aria-label': `site ${site}`,
           },
@@ -135,6 +143,7 @@ export function createSlotMap(store: Store) {
     if (shows === cell.shows) return;
     cell.shows = shows;
     cell.el.dataset['kind'] = state.kind;
+    setAttr(cell.el, 'data-shade', String(shadeOf(state.lease?.holder ?? '')));
     setAttr(cell.el, 'data-motion', state.motion || null);
     setAttr(cell.el, 'data-health', health === 'up' ? null : health);
     setAttr(cell.el, 'aria-label', sentenceOf(state));
@@ -287,11 +296,9 @@ export function createSlotMap(store: Store) {
     update(view: LabView) {
       const states = slotStates(view);
       setHidden(none, states.length > 0);
-      const nodes = new Set(states.map((s) => `${s.slot.site}/${s.slot.node}`)).size;
-      setText(
-        count,
-        states.length ? `${states.length} on ${nodes} node${nodes === 1 ? '' : 's'}` : '',
-      );
+      const nodes = new Set(states.map((s) => `${s.slot.site} / ${s.slot.node}`));
+      const where = nodes.size === 1 ? [...nodes][0]! : plural(nodes.size, 'node');
+      setText(count, states.length ? `${num(states.length)} on ${where}` : '');
       const wanted = states.map((s) => s.slot.id).join(' ');
       if (wanted !== layout) {
         layout = wanted;
