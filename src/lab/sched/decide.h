@@ -29,7 +29,7 @@ namespace weir::sched {
 
 // Measured demand of one service over the last seconds, and a look ahead.
 struct Demand {
-  double arrivals_per_s = 0;  // smoothed over about 2 s
+  double arrivals_per_s = 0;  // smoothed over about 2 s; those refused are counted too
   double forecast_per_s = 0;  // at the time a replica asked for now would be ready
   double service_rate_per_replica =
       0;                   // completions/s of one saturated replica; 0 = not measured yet
@@ -37,6 +37,7 @@ struct Demand {
   double queued = 0;       // requests waiting at the gateway
   double ttft_ms = 0;      // at the SLO's percentile, over the last seconds; 0 = no sample
   double tpot_ms = 0;
+  // Kept by UpdateMarks() in sizing.h.
   Time above_since;  // demand above what is ready, without a break since; 0 = it is not
   Time below_since;  // demand below the low mark, without a break since; 0 = it is not
 };
@@ -45,6 +46,7 @@ struct SlotState {
   std::string id;
   bool usable = true;  // up and not cordoned
   std::string lease;   // holding lease (any phase but ended); empty = free
+  Time free_since;     // end of its last lease; 0 = long ago
 };
 
 struct JobState {
@@ -53,12 +55,19 @@ struct JobState {
   Time last_checkpoint;   // or run_started when there is none yet
   Duration restart_cost;  // measured, or policy's guess: from start to first step
   double steps_per_s = 0;
+  // Of its newest ended lease. A job stopped by kResize comes first for these slots, one stopped by
+  // kPause before any surge.
+  std::vector<std::string> last_slots;
+  wire::StopCause last_cause = wire::StopCause::kNone;
 };
 
 struct ServiceState {
   wire::Service service;
   Demand demand;
   Duration replica_startup;  // measured, or policy's guess: from start to ready
+  Time start_not_before;     // back-off after a replica did not become ready; 0 = none
+  Time last_down;            // when a replica was last asked to drain because of calm
+  std::string own_version;   // what it serves outside of surges; empty = spec.model
 };
 
 struct Snapshot {
@@ -84,18 +93,29 @@ struct Policy {
   Duration min_run = Duration::Seconds(10);       // after a start a job is left alone so long
   Duration grow_after = Duration::Seconds(5);     // idle for so long before an elastic job grows
   Duration replica_cooldown = Duration::Seconds(5);  // between two downward steps of one service
-  double share_half_life_s = 3600;                   // of fair-share history
+  double share_half_life_s = 3600;  // of what a team is owed: half of it is paid back in this time
+  int64_t loan_replicas = 4;  // most replicas on one loan; more need several, returned one by one
+  double spread_slot_s = 5;   // lost work that one more slot from a team that lent its share weighs
+  bool break_jobs = true;     // a job without checkpoints may be stopped when nothing else is left
+  Duration grow_payback = Duration::Minutes(1);     // growth must win back its restart in so long
+  Duration gang_hold_after = Duration::Minutes(2);  // a job that waited so long collects free slots
+  Duration drain_backlog = Duration::Seconds(5);    // a queue is to be served off in so long
+  Duration cheaper_wait = Duration::Seconds(10);    // what a cheaper version gets before a loan
+  Duration shed_after = Duration::Seconds(5);       // an unmet surge sheds a tier each so long
+  int64_t lowest_tier = 3;                          // the tier that is shed first
+  Duration recall_margin = Duration::Seconds(1);    // recalled so long before due less the grace
 };
 
 enum class ActionKind {
   kStartJob,      // job on slots
-  kStopJob,       // lease of a job, with cause kResize, kPause
+  kStopJob,       // lease of a job, with cause kResize, kPause; `slots`: what it is to give up
   kStartReplica,  // service on slots, perhaps on a loan
   kStopReplica,   // lease of a replica, cause kDrain
   kOpenLoan,      // loan: parts filled in; its slots free up by the kStopJob actions beside it
   kRecallLoan,    // loan: its replicas drain; it is returned when all are gone
   kSetShed,       // service refuses tiers above `shed_above_tier` (0 = refuses none)
-  kUseVersion,    // service: new replicas serve `version` (a cheaper one in a surge, and back)
+  kUseVersion,    // service: new replicas serve `version` (a cheaper one in a surge, and back: then
+                  // it is own_version)
 };
 
 // Why, for people and programs: one sentence, and the numbers it rests on by name.
@@ -138,7 +158,7 @@ struct Explanation {
 struct Decision {
   std::vector<Action> actions;
   std::vector<Explanation>
-      explanations;  // one per waiting job, short service, open loan; by subject
+      explanations;  // one per job, short service, loan not returned; by subject
 };
 
 Decision Decide(const Snapshot& snapshot, const Policy& policy);
