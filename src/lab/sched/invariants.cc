@@ -1,0 +1,263 @@
+#include "lab/sched/invariants.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string_view>
+
+#include "lab/sched/placement.h"
+#include "lab/sched/plan.h"
+
+namespace weir::sched {
+namespace {
+
+using wire::HolderKind;
+using wire::LeasePhase;
+
+template <class... Args>
+void Say(std::vector<std::string>* out, fmt::format_string<Args...> text, Args&&... args) {
+  out->push_back(fmt::format(text, std::forward<Args>(args)...));
+}
+
+template <class T, class Id>
+const T* Find(const std::vector<T>& all, Id is) {
+  const auto it = std::find_if(all.begin(), all.end(), is);
+  return it == all.end() ? nullptr : &*it;
+}
+
+const wire::Service* ServiceNamed(const Snapshot& s, std::string_view name) {
+  const auto* found =
+      Find(s.services, [&](const ServiceState& v) { return v.service.spec.name == name; });
+  return found == nullptr ? nullptr : &found->service;
+}
+
+void CheckGang(const Snapshot& s, const std::string& job, size_t slots,
+               std::vector<std::string>* out) {
+  const auto* j = Find(s.jobs, [&](const JobState& x) { return x.job.id == job; });
+  if (j == nullptr) return;
+  const wire::JobSpec& spec = j->job.spec;
+  const int64_t n = static_cast<int64_t>(slots);
+  if (n < spec.min_slots || n > std::max(spec.max_slots, spec.min_slots)) {
+    Say(out, "{} has {} slots, not {}..{}", job, n, spec.min_slots, spec.max_slots);
+  }
+}
+
+// Slots that a team and those below it have out on loan.
+std::map<std::string_view, int64_t> LentByTeam(const Snapshot& s) {
+  std::map<std::string_view, const wire::Team*> teams;
+  for (const wire::Team& t : s.teams) teams.emplace(t.name, &t);
+  std::map<std::string_view, int64_t> lent;
+  for (const wire::Loan& loan : s.loans) {
+    for (const wire::LoanPart& part : loan.parts) {
+      std::string_view at = part.team;
+      for (size_t depth = 0; teams.contains(at) && depth <= teams.size(); ++depth) {
+        lent[at] += std::ssize(part.slots);
+        at = teams[at]->parent;
+      }
+    }
+  }
+  return lent;
+}
+
+void CheckLendLimits(const Snapshot& s, const Policy& policy, std::vector<std::string>* out) {
+  int64_t all = 0;
+  for (const wire::Loan& loan : s.loans) {
+    for (const wire::LoanPart& part : loan.parts) all += std::ssize(part.slots);
+  }
+  if (policy.loan_limit_slots >= 0 && all > policy.loan_limit_slots) {
+    Say(out, "{} slots are out on loan, the lab's limit is {}", all, policy.loan_limit_slots);
+  }
+  const auto lent = LentByTeam(s);
+  for (const wire::Team& t : s.teams) {
+    const auto it = lent.find(t.name);
+    if (it != lent.end() && t.lend_limit_slots >= 0 && it->second > t.lend_limit_slots) {
+      Say(out, "team {} has lent {} slots, its limit is {}", t.name, it->second,
+          t.lend_limit_slots);
+    }
+  }
+}
+
+int64_t ProductGuarantee(const Snapshot& s) {
+  // As in Plan: a guarantee counts as at least the sum of those below it.
+  const Policy policy;
+  Snapshot teams;
+  teams.teams = s.teams;
+  return Plan(teams, policy).product_guarantee;
+}
+
+}  // namespace
+
+std::vector<std::string> Breaches(const Snapshot& s, const Policy& policy) {
+  std::vector<std::string> out;
+  std::map<std::string_view, const wire::Lease*> holder;  // of each slot, one of them
+  std::map<std::string_view, const wire::Loan*> on_loan;
+  for (const wire::Loan& loan : s.loans) {
+    for (const wire::LoanPart& part : loan.parts) {
+      for (const std::string& slot : part.slots) {
+        const auto [it, fresh] = on_loan.emplace(slot, &loan);
+        if (!fresh) Say(&out, "slot {} is on {} and on {}", slot, it->second->id, loan.id);
+      }
+    }
+    const wire::Service* service = ServiceNamed(s, loan.service);
+    const Duration grace = service == nullptr ? Duration::Seconds(20) : service->spec.grace;
+    if (loan.due.is_set() && s.now > loan.due + grace) {
+      Say(&out, "{} was due {:.0f} s ago", loan.id, (s.now - loan.due).seconds());
+    }
+  }
+  int64_t product = 0;
+  for (const wire::Lease& lease : s.leases) {
+    const bool stopping = lease.phase == LeasePhase::kStopping;
+    for (const std::string& slot : lease.slots) {
+      const auto [it, fresh] = holder.emplace(slot, &lease);
+      if (!fresh && lease.replaces != it->second->id && it->second->replaces != lease.id) {
+        Say(&out, "slot {} is held by {} and by {}", slot, it->second->id, lease.id);
+      }
+      const auto loan = on_loan.find(slot);
+      const bool lent = loan != on_loan.end();
+      if (lease.holder_kind == HolderKind::kJob && lent && !stopping) {
+        Say(&out, "slot {} is on {} and {} of {} runs there", slot, loan->second->id, lease.id,
+            lease.holder);
+      }
+      if (lease.holder_kind == HolderKind::kReplica) {
+        const std::string& has = lent ? loan->second->id : lease.loan;
+        if (!stopping && has != lease.loan) {
+          Say(&out, "{} of service {} stands on {} and is of loan '{}'", lease.id, lease.service,
+              has, lease.loan);
+        }
+        if (!stopping && !lent && !lease.loan.empty()) {
+          Say(&out, "{} is of {}, which does not have its slot {}", lease.id, lease.loan, slot);
+        }
+      }
+    }
+    if (lease.holder_kind == HolderKind::kJob) {
+      CheckGang(s, lease.holder, lease.slots.size(), &out);
+      continue;
+    }
+    const bool second = Find(s.leases, [&](const wire::Lease& l) {
+                          return l.id == lease.replaces && l.phase != LeasePhase::kStopping;
+                        }) != nullptr;
+    if (!stopping && !second && lease.loan.empty()) product += std::ssize(lease.slots);
+    const wire::Service* service = ServiceNamed(s, lease.service);
+    if (service != nullptr && !stopping &&
+        std::ssize(lease.slots) != std::max<int64_t>(service->spec.slots_per_replica, 1)) {
+      Say(&out, "{} of service {} has {} slots, not {}", lease.id, lease.service,
+          lease.slots.size(), service->spec.slots_per_replica);
+    }
+  }
+  const int64_t guaranteed = ProductGuarantee(s);
+  if (product > guaranteed) {
+    Say(&out, "product holds {} slots without a loan and is guaranteed {}", product, guaranteed);
+  }
+  CheckLendLimits(s, policy, &out);
+  return out;
+}
+
+std::vector<std::string> Breaches(const Snapshot& s, const Decision& decision,
+                                  const Policy& policy) {
+  std::vector<std::string> out;
+  std::set<std::string_view> held, usable, freed, given;
+  std::map<std::string, std::set<std::string_view>> loan_slots;  // by id, new ones too
+  for (const SlotState& slot : s.slots) {
+    if (slot.usable) usable.insert(slot.id);
+    if (!slot.lease.empty()) held.insert(slot.id);
+  }
+  for (const wire::Lease& lease : s.leases) {
+    held.insert(lease.slots.begin(), lease.slots.end());
+    if (lease.phase == LeasePhase::kStopping) freed.insert(lease.slots.begin(), lease.slots.end());
+  }
+  std::set<std::string_view> lent;
+  for (const wire::Loan& loan : s.loans) {
+    for (const wire::LoanPart& part : loan.parts) {
+      lent.insert(part.slots.begin(), part.slots.end());
+      if (loan.phase == wire::LoanPhase::kOpen) {
+        loan_slots[loan.id].insert(part.slots.begin(), part.slots.end());
+      }
+    }
+  }
+  Snapshot after = s;  // its loans, for the limits
+  std::set<std::string_view> stopped;
+  for (const Action& a : decision.actions) {
+    if (a.reason.text.empty()) Say(&out, "an action on {}{} has no reason", a.job, a.service);
+    const bool starts = a.kind == ActionKind::kStartJob || a.kind == ActionKind::kStartReplica ||
+                        a.kind == ActionKind::kOpenLoan;
+    if (s.draining && starts) Say(&out, "{}{} starts while draining", a.job, a.service);
+    if (a.kind == ActionKind::kStopJob || a.kind == ActionKind::kStopReplica) {
+      const auto* lease = Find(s.leases, [&](const wire::Lease& l) { return l.id == a.lease; });
+      if (lease == nullptr || lease->phase == LeasePhase::kStopping) {
+        Say(&out, "{} is stopped and was not running", a.lease);
+      } else {
+        freed.insert(lease->slots.begin(), lease->slots.end());
+      }
+      if (!stopped.insert(a.lease).second) Say(&out, "{} is stopped twice", a.lease);
+    }
+    if (a.kind == ActionKind::kRecallLoan) loan_slots.erase(a.loan);
+  }
+  for (const Action& a : decision.actions) {
+    if (a.kind != ActionKind::kOpenLoan) continue;
+    after.loans.push_back({.id = a.loan, .service = a.service, .parts = a.parts, .due = a.due});
+    if (a.due <= s.now) Say(&out, "{} opens already due", a.loan);
+    for (const wire::LoanPart& part : a.parts) {
+      for (const std::string& slot : part.slots) {
+        if (!lent.insert(slot).second) Say(&out, "slot {} is lent twice", slot);
+        if (!usable.contains(slot)) Say(&out, "slot {} is lent and not usable", slot);
+        if (held.contains(slot) && !freed.contains(slot)) {
+          Say(&out, "slot {} is lent and nobody frees it", slot);
+        }
+        loan_slots[a.loan].insert(slot);
+      }
+    }
+  }
+  for (const Action& a : decision.actions) {
+    if (a.kind != ActionKind::kStartJob && a.kind != ActionKind::kStartReplica) continue;
+    const std::string who = a.job.empty() ? a.service : a.job;
+    std::set<std::string_view> sites;
+    for (const std::string& slot : a.slots) {
+      sites.insert(SiteOf(slot));
+      if (!usable.contains(slot)) Say(&out, "{} is given slot {}, not usable", who, slot);
+      if (held.contains(slot)) Say(&out, "{} is given slot {}, which is held", who, slot);
+      if (!given.insert(slot).second) Say(&out, "slot {} is given twice, to {} too", slot, who);
+      const bool own_loan = !a.loan.empty() && loan_slots[a.loan].contains(slot);
+      if (lent.contains(slot) != own_loan || (!a.loan.empty() && !own_loan)) {
+        Say(&out, "{} is given slot {} and loan '{}', which do not belong together", who, slot,
+            a.loan);
+      }
+    }
+    if (sites.size() != 1) Say(&out, "{} is given slots on {} sites", who, sites.size());
+    if (a.kind == ActionKind::kStartJob) {
+      CheckGang(s, a.job, a.slots.size(), &out);
+      const auto* lease = Find(s.leases, [&](const wire::Lease& l) { return l.holder == a.job; });
+      if (lease != nullptr) Say(&out, "{} starts and still has {}", a.job, lease->id);
+    }
+  }
+  CheckLendLimits(after, policy, &out);
+  return out;
+}
+
+std::vector<std::string> UnsettledGuarantees(const Snapshot& s) {
+  std::vector<std::string> out;
+  const Policy policy;
+  const Plan plan(s, policy);
+  for (const JobPlan& job : plan.jobs) {
+    if (job.lease != nullptr || job.team < 0 || !plan.teams[job.team].research) continue;
+    if (job.spec().min_slots > plan.usable) continue;
+    if (plan.Guaranteed(job.team, job.spec().min_slots)) {
+      Say(&out, "{} waits for {} slots, its team {} holds {} and is guaranteed {}", job.id(),
+          job.spec().min_slots, job.spec().team, plan.teams[job.team].held(),
+          plan.teams[job.team].guarantee);
+    }
+  }
+  for (const ServicePlan& service : plan.services) {
+    if (service.team < 0 || service.own() >= service.spec().min_replicas) continue;
+    const TeamPlan& team = plan.teams[service.team];
+    if (team.running + service.per_replica() <= team.guarantee) {
+      Say(&out, "service {} has {} of {} replicas, its team holds {} and is guaranteed {}",
+          service.name(), service.own(), service.spec().min_replicas, team.running, team.guarantee);
+    }
+  }
+  return out;
+}
+
+}  // namespace weir::sched

@@ -1,0 +1,332 @@
+#include "lab/sched/product.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "lab/sched/loans.h"
+#include "lab/sched/reclaim.h"
+#include "lab/sched/sizing.h"
+
+namespace weir::sched {
+namespace {
+
+bool Lasted(Time since, Time now, Duration least) { return since.is_set() && now - since >= least; }
+
+void StopReplicasOn(Plan* plan, ServicePlan* service, int loan, const Reason& reason) {
+  for (ReplicaPlan& r : service->replicas) {
+    if (r.loan == loan) plan->StopReplica(service, &r, reason);
+  }
+}
+
+void RecallAndDrain(Plan* plan, int index, const Reason& reason) {
+  LoanPlan* loan = &plan->loans[index];
+  plan->Recall(loan, reason);
+  if (loan->service >= 0) StopReplicasOn(plan, &plan->services[loan->service], index, reason);
+}
+
+// The newest replica without a loan; one that is not yet ready, or not in a rollout, first.
+ReplicaPlan* LeastNeeded(ServicePlan* service) {
+  ReplicaPlan* best = nullptr;
+  const auto key = [](const ReplicaPlan& r) {
+    return std::make_tuple(!r.lease->ready, r.lease->opened, r.lease->id);
+  };
+  for (ReplicaPlan& r : service->replicas) {
+    if (r.stopping || r.second || r.loan >= 0) continue;
+    if (best == nullptr || key(r) > key(*best)) best = &r;
+  }
+  return best;
+}
+
+void ComeDown(Plan* plan, ServicePlan* s) {
+  const int64_t target = CalmReplicas(*s->state, plan->policy);
+  int64_t held = s->own();
+  for (int l : s->loans) held += LoanReplicas(*plan, *s, plan->loans[l]);
+  const Demand& d = s->state->demand;
+  const Duration calm = plan->now - d.below_since;
+  Reason reason{fmt::format("demand of {:.3g} requests/s has needed no more than {} of {} replicas "
+                            "for {}",
+                            Load(d, plan->policy), target, held, Human(calm)),
+                {{"load_per_s", Load(d, plan->policy)},
+                 {"replicas", static_cast<double>(held)},
+                 {"needed", static_cast<double>(target)},
+                 {"calm_s", calm.seconds()}}};
+  for (size_t k = s->loans.size(); k-- > 0;) {
+    LoanPlan* loan = &plan->loans[s->loans[k]];
+    const int64_t on_it = LoanReplicas(*plan, *s, *loan);
+    if (!loan->open || held - on_it < target) continue;
+    held -= on_it;
+    RecallAndDrain(plan, s->loans[k], reason);
+  }
+  const bool rested = plan->now - s->state->last_down >= plan->policy.replica_cooldown;
+  while (rested && held > target && s->own() > 0) {
+    plan->StopReplica(s, LeastNeeded(s), reason);
+    --held;
+  }
+  const wire::Service& service = s->state->service;
+  const auto& cheaper = s->spec().cheaper;
+  if (std::find(cheaper.begin(), cheaper.end(), service.version) != cheaper.end() &&
+      target <= s->spec().min_replicas && held <= s->spec().min_replicas) {
+    const std::string& own = s->state->own_version;
+    plan->actions.push_back({.kind = ActionKind::kUseVersion,
+                             .service = s->name(),
+                             .version = own.empty() ? s->spec().model : own,
+                             .reason = reason});
+  }
+}
+
+Reason DemandReason(const Plan& plan, const ServicePlan& s, int64_t wanted, std::string what) {
+  const Demand& d = s.state->demand;
+  const double rate = RatePerReplica(d, plan.policy);
+  return {fmt::format("{}: {:.3g} requests/s ({:.3g} forecast, {:.0f} queued) need {} replicas at "
+                      "{:.3g} requests/s each and {:.0f}% use; {} ready",
+                      what, d.arrivals_per_s, d.forecast_per_s, d.queued, wanted, rate,
+                      100 * plan.policy.target_utilization, s.ready),
+          {{"arrivals_per_s", d.arrivals_per_s},
+           {"forecast_per_s", d.forecast_per_s},
+           {"queued", d.queued},
+           {"rate_per_replica", rate},
+           {"ready", static_cast<double>(s.ready)},
+           {"wanted", static_cast<double>(wanted)}}};
+}
+
+// How many more replicas the team's own guarantee allows (own), or product's as a whole.
+int64_t GuaranteeRoom(const Plan& plan, const ServicePlan& s, bool own) {
+  int64_t slots = plan.product_guarantee - plan.product_running;
+  if (own) {
+    slots = plan.usable;
+    for (int t = s.team; t >= 0; t = plan.teams[t].parent) {
+      slots = std::min(slots, plan.teams[t].guarantee - plan.teams[t].running);
+    }
+  }
+  return s.team < 0 ? 0 : std::max<int64_t>(slots, 0) / s.per_replica();
+}
+
+// Product teams beyond their guarantee gave nothing up yet: their replicas go for `slots` of a team
+// that is owed them. Least important service first.
+void TakeBackFromBorrowers(Plan* plan, int64_t slots, const Reason& reason) {
+  for (size_t k = plan->by_tier.size(); k-- > 0 && slots > 0;) {
+    ServicePlan* s = &plan->services[plan->by_tier[k]];
+    while (slots > 0 && s->team >= 0 &&
+           plan->teams[s->team].running > plan->teams[s->team].guarantee) {
+      ReplicaPlan* r = LeastNeeded(s);
+      if (r == nullptr) break;
+      slots -= std::ssize(r->slots);
+      plan->StopReplica(s, r, reason);
+    }
+  }
+}
+
+std::vector<int> SitesByFree(const Plan& plan) {
+  std::vector<int> sites(plan.places.sites());
+  std::iota(sites.begin(), sites.end(), 0);
+  std::stable_sort(sites.begin(), sites.end(), [&](int a, int b) {
+    return plan.Free(a) + plan.coming[a] > plan.Free(b) + plan.coming[b];
+  });
+  return sites;
+}
+
+// Up to n replicas on capacity that is product's: free slots at once, else what is coming, else
+// what research has borrowed is called back. Returns how many it found slots for.
+int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
+  const int64_t r = s->per_replica();
+  const int64_t wanted = n;
+  const auto set_aside = [&](int site, int64_t slots) {  // for a replica of a later decision
+    const int64_t now = std::min(plan->Free(site), slots);
+    plan->TakeFree(site, now);
+    plan->coming[site] -= slots - now;
+    plan->product_running += slots;
+    plan->AddRunning(s->team, slots);
+  };
+  for (int site : SitesByFree(*plan)) {
+    for (; n > 0 && plan->Free(site) >= r; --n) {
+      plan->StartReplica(s, plan->TakeFree(site, r), "", reason);
+    }
+  }
+  for (int site : SitesByFree(*plan)) {
+    for (; n > 0 && plan->Free(site) + plan->coming[site] >= r; --n) set_aside(site, r);
+  }
+  for (int site : SitesByFree(*plan)) {
+    if (n <= 0) break;
+    Claimant claimant{.site = site};
+    claimant.need.unit = r;
+    claimant.need.offset = plan->Free(site) + plan->coming[site];
+    claimant.need.slots = n * r - claimant.need.offset;
+    claimant.may_break = false;
+    claimant.caps = CapsAboveShare(*plan, -1);
+    std::vector<Victim> victims = FindVictims(*plan, claimant);
+    if (victims.empty()) {
+      claimant.may_break = true;
+      claimant.caps = CapsForStraddlers(*plan, -1);
+      victims = FindVictims(*plan, claimant);
+    }
+    int64_t given = 0;
+    for (const Victim& v : victims) {
+      Reason why = reason;
+      why.text =
+          fmt::format("gives {} slots back to service {}: {}", v.give, s->name(), reason.text);
+      why.numbers["slots"] = static_cast<double>(v.give);
+      why.numbers["lost_slot_s"] = plan->LostWork(plan->jobs[v.job]);
+      plan->StopJob(&plan->jobs[v.job], v.how, v.give, {}, std::move(why));
+      given += v.give;
+    }
+    plan->coming[site] += given;
+    for (; n > 0 && plan->Free(site) + plan->coming[site] >= r; --n) set_aside(site, r);
+  }
+  return wanted - n;
+}
+
+int64_t UseGuarantee(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
+  const int64_t own = std::min(n, GuaranteeRoom(*plan, *s, true));
+  if (own <= 0) return 0;
+  const int64_t short_by = own * s->per_replica() + plan->product_running - plan->product_guarantee;
+  if (short_by > 0) TakeBackFromBorrowers(plan, short_by, reason);
+  return UseOwn(plan, s, std::min(own, GuaranteeRoom(*plan, *s, false)), reason);
+}
+
+// A cheaper version is tried before a loan; true while it is given time to help.
+bool TryCheaper(Plan* plan, ServicePlan* s, const Reason& reason) {
+  const auto& cheaper = s->spec().cheaper;
+  if (cheaper.empty()) return false;
+  const auto at = std::find(cheaper.begin(), cheaper.end(), s->state->service.version);
+  const int64_t serving = at == cheaper.end() ? 0 : at - cheaper.begin() + 1;  // 0 = its own
+  const Duration surge = plan->now - s->state->demand.above_since - plan->policy.surge_after;
+  const int64_t wait_us = std::max<int64_t>(plan->policy.cheaper_wait.us, 1);
+  const int64_t step = std::min<int64_t>(surge.us / wait_us + 1, std::ssize(cheaper));
+  if (serving < step) {
+    Reason why = reason;
+    why.text = fmt::format("version {} instead of a loan: {}", cheaper[step - 1], reason.text);
+    plan->actions.push_back({.kind = ActionKind::kUseVersion,
+                             .service = s->name(),
+                             .version = cheaper[step - 1],
+                             .reason = std::move(why)});
+  }
+  return surge.us < wait_us * std::ssize(cheaper);
+}
+
+void SetShed(Plan* plan, ServicePlan* s) {
+  const Demand& d = s->state->demand;
+  const int64_t current = s->state->service.shed_above_tier;
+  const double serves = static_cast<double>(s->ready) * RatePerReplica(d, plan->policy);
+  const auto set = [&](int64_t tier, std::string text) {
+    plan->actions.push_back({.kind = ActionKind::kSetShed,
+                             .service = s->name(),
+                             .shed_above_tier = tier,
+                             .reason = {std::move(text),
+                                        {{"arrivals_per_s", d.arrivals_per_s},
+                                         {"serves_per_s", serves},
+                                         {"queued", d.queued},
+                                         {"unmet_replicas", static_cast<double>(s->unmet)}}}});
+  };
+  if (current > 0 && !d.above_since.is_set()) {
+    set(0, fmt::format("{:.3g} requests/s fit into {} replicas again", Load(d, plan->policy),
+                       s->ready));
+    return;
+  }
+  const bool overloaded = d.arrivals_per_s > serves ||
+                          2 * d.queued > static_cast<double>(s->spec().max_queue) ||
+                          d.ttft_ms > s->spec().slo.ttft_ms;
+  if (!s->surging || s->unmet <= 0 || !overloaded) return;
+  const Duration unmet = plan->now - d.above_since - plan->policy.surge_after;
+  const int64_t steps = unmet.us / std::max<int64_t>(plan->policy.shed_after.us, 1);
+  const int64_t tier = std::max<int64_t>(plan->policy.lowest_tier - steps, 1);
+  if (steps < 1 || (current > 0 && current <= tier)) return;
+  set(tier, fmt::format("{:.3g} requests/s arrive, {} ready replicas serve {:.3g}, and {} more "
+                        "replicas find no slots: requests of tiers above {} are refused",
+                        d.arrivals_per_s, s->ready, serves, s->unmet, tier));
+}
+
+}  // namespace
+
+void GiveBack(Plan* plan) {
+  for (int l = 0; l < static_cast<int>(plan->loans.size()); ++l) {
+    LoanPlan& loan = plan->loans[l];
+    if (loan.service < 0) {
+      plan->Recall(&loan, {"its service is gone", {}});
+      continue;
+    }
+    ServicePlan* s = &plan->services[loan.service];
+    if (!loan.open) {
+      StopReplicasOn(plan, s, l, {"its loan was recalled: " + loan.loan->recall_why, {}});
+      continue;
+    }
+    const Duration notice = s->spec().grace + plan->policy.recall_margin;
+    if (loan.loan->due.is_set() && plan->now >= loan.loan->due - notice) {
+      const double left_s = (loan.loan->due - plan->now).seconds();
+      RecallAndDrain(plan, l,
+                     {fmt::format("due in {:.0f} s, of which replicas may take {} to drain", left_s,
+                                  Human(s->spec().grace)),
+                      {{"due_in_s", left_s}, {"grace_s", s->spec().grace.seconds()}}});
+    }
+  }
+  for (int i : plan->by_tier) {
+    ServicePlan* s = &plan->services[i];
+    if (s->state->service.phase != wire::ServicePhase::kActive) {
+      const Reason reason{"the service is being retired", {}};
+      for (int l : s->loans) RecallAndDrain(plan, l, reason);
+      for (ReplicaPlan& r : s->replicas) plan->StopReplica(s, &r, reason);
+      continue;
+    }
+    const Demand& d = s->state->demand;
+    s->surging = Lasted(d.above_since, plan->now, plan->policy.surge_after);
+    s->calm = !d.above_since.is_set() && Lasted(d.below_since, plan->now, plan->policy.calm_after);
+    if (s->calm) ComeDown(plan, s);
+  }
+  const int64_t beyond = plan->product_running - plan->product_guarantee;
+  if (beyond > 0) {
+    TakeBackFromBorrowers(plan, beyond,
+                          {fmt::format("product holds {} slots without a loan and is guaranteed {}",
+                                       plan->product_running, plan->product_guarantee),
+                           {{"held", static_cast<double>(plan->product_running)},
+                            {"guarantee", static_cast<double>(plan->product_guarantee)}}});
+  }
+}
+
+void ServeProduct(Plan* plan) {
+  const auto starts = [&](const ServicePlan& s) {
+    return s.state->service.phase == wire::ServicePhase::kActive &&
+           s.state->start_not_before <= plan->now;
+  };
+  std::vector<int64_t> floor(plan->services.size());  // replicas set aside or started for it
+  for (int i : plan->by_tier) {
+    ServicePlan* s = &plan->services[i];
+    if (!starts(*s)) continue;
+    StartOnLoans(plan, s);
+    const int64_t need = s->spec().min_replicas - s->own();
+    if (need <= 0) continue;
+    Reason reason{
+        fmt::format("its floor: {} of at least {} replicas", s->own(), s->spec().min_replicas),
+        {{"replicas", static_cast<double>(s->own())},
+         {"min_replicas", static_cast<double>(s->spec().min_replicas)}}};
+    floor[i] = UseGuarantee(plan, s, need, reason);
+    s->short_of_floor = need - floor[i];
+  }
+  for (int i : plan->by_tier) {
+    ServicePlan* s = &plan->services[i];
+    if (s->state->service.phase != wire::ServicePhase::kActive) continue;
+    int64_t held = s->own() + floor[i];
+    for (int l : s->loans) held += LoanReplicas(*plan, *s, plan->loans[l]);
+    const int64_t wanted = WantedReplicas(*s->state, s->ready, plan->policy);
+    int64_t need = wanted - held;
+    if (s->surging && starts(*s) && need > 0) {
+      const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
+      need -= UseGuarantee(plan, s, need, reason);
+      need -= UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), reason);
+      if (need > 0 && !TryCheaper(plan, s, reason)) {
+        ServiceState lasting = *s->state;
+        lasting.demand.queued = 0;
+        const int64_t queue_only = wanted - WantedReplicas(lasting, s->ready, plan->policy);
+        need -= OpenLoans(plan, s, need, need - queue_only, reason);
+        s->unmet = need;
+      }
+    }
+    // All replicas that it may have run, and it is not enough: the rest is unmet as well.
+    const int64_t beyond =
+        ReplicasFor(*s->state, s->ready, plan->policy) - std::max(wanted, s->spec().max_replicas);
+    if (s->surging) s->unmet += std::max<int64_t>(beyond, 0);
+    SetShed(plan, s);
+  }
+}
+
+}  // namespace weir::sched

@@ -1,0 +1,320 @@
+#include "lab/sched/victims.h"
+
+#include <algorithm>
+#include <deque>
+#include <tuple>
+
+namespace weir::sched {
+namespace {
+
+VictimCost Plus(const VictimCost& a, const VictimCost& b) {
+  return {a.broken + b.broken, a.paused + b.paused, a.lost_slot_s + b.lost_slot_s};
+}
+
+VictimCost CostOfJob(const VictimJob& job, How how) {
+  return {how == How::kBreak, how == How::kPause, job.lost_slot_s};
+}
+
+// The k = 1..y terms summed: y * burden + y (y + 1) / 2.
+double Spread(const VictimTeam& team, int64_t y, double spread_slot_s) {
+  const double n = static_cast<double>(y);
+  return spread_slot_s * (n * team.burden + n * (n + 1) / 2) / std::max(team.share, 1.0);
+}
+
+struct Cell {
+  bool possible = false;
+  VictimCost cost;
+};
+using Row = std::vector<Cell>;  // by slots given, exactly
+
+void Improve(Cell* cell, const VictimCost& cost, bool* changed) {
+  *changed = !cell->possible || Less(cost, cell->cost);
+  if (*changed) *cell = {true, cost};
+}
+
+// One team's own jobs. step[j][y]: what job j gives in the cheapest way for jobs 0..j to give y.
+struct Knapsack {
+  std::vector<int> jobs;
+  Row best;
+  std::vector<std::vector<std::pair<int32_t, How>>> step;
+
+  Knapsack(const std::vector<VictimJob>& all, std::vector<int> mine, int64_t limit)
+      : jobs(std::move(mine)), best(1) {
+    best[0].possible = true;
+    for (int j : jobs) Add(all[j], limit);
+  }
+
+  void Add(const VictimJob& job, int64_t limit) {
+    const int64_t before = static_cast<int64_t>(best.size()) - 1;
+    const bool whole = job.can_pause || job.can_break;
+    const int64_t size = std::min(limit, before + std::max(job.can_shrink, whole ? job.slots : 0));
+    Row next = best;
+    next.resize(size + 1);
+    std::vector<std::pair<int32_t, How>> how(size + 1);
+    bool changed = false;
+    // Whole: from y - slots.
+    if (whole) {
+      const How way = job.can_pause ? How::kPause : How::kBreak;
+      for (int64_t y = job.slots; y <= size; ++y) {
+        if (y - job.slots > before || !best[y - job.slots].possible) continue;
+        Improve(&next[y], Plus(best[y - job.slots].cost, CostOfJob(job, way)), &changed);
+        if (changed) how[y] = {static_cast<int32_t>(job.slots), way};
+      }
+    }
+    // Shrink: from the cheapest of y - can_shrink .. y - 1; `window` holds candidates, best first.
+    std::deque<int64_t> window;
+    for (int64_t y = 1; job.can_shrink > 0 && y <= size; ++y) {
+      if (y - 1 <= before && best[y - 1].possible) {
+        while (!window.empty() && Less(best[y - 1].cost, best[window.back()].cost)) {
+          window.pop_back();
+        }
+        window.push_back(y - 1);
+      }
+      while (!window.empty() && window.front() < y - job.can_shrink) window.pop_front();
+      if (window.empty()) continue;
+      const int64_t from = window.front();
+      Improve(&next[y], Plus(best[from].cost, CostOfJob(job, How::kShrink)), &changed);
+      if (changed) how[y] = {static_cast<int32_t>(y - from), How::kShrink};
+    }
+    best = std::move(next);
+    step.push_back(std::move(how));
+  }
+
+  void Collect(int64_t y, std::vector<Victim>* out) const {
+    for (size_t k = jobs.size(); k-- > 0;) {
+      if (y >= static_cast<int64_t>(step[k].size())) continue;
+      const auto [give, how] = step[k][y];
+      if (give > 0) out->push_back({jobs[k], give, how});
+      y -= give;
+    }
+  }
+};
+
+// The forest of teams, best choice per subtree and amount.
+class Exact {
+ public:
+  Exact(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs, int64_t limit,
+        double spread_slot_s)
+      : teams_(teams), jobs_(jobs), limit_(limit), spread_slot_s_(spread_slot_s) {
+    jobs_of_.resize(teams.size());
+    children_.resize(teams.size());
+    for (int j = 0; j < static_cast<int>(jobs.size()); ++j) jobs_of_[jobs[j].team].push_back(j);
+    std::vector<int> roots;
+    for (int t = 0; t < static_cast<int>(teams.size()); ++t) {
+      (teams[t].parent < 0 ? roots : children_[teams[t].parent]).push_back(t);
+    }
+    nodes_.resize(teams.size());
+    for (int t : roots) Solve(t);
+    top_.children = roots;
+    Row none(1);
+    none[0].possible = true;
+    Merge(&top_, none, limit_);
+  }
+
+  const Row& best() const { return top_.best; }
+
+  std::vector<Victim> Choice(int64_t y) const {
+    std::vector<Victim> out;
+    Collect(top_, y, &out);
+    std::sort(out.begin(), out.end(),
+              [](const Victim& a, const Victim& b) { return a.job < b.job; });
+    return out;
+  }
+
+ private:
+  struct Node {
+    std::vector<Knapsack> own;  // none or one
+    std::vector<int> children;
+    Row best;
+    std::vector<std::vector<int32_t>> child_gives;  // [child][y]
+  };
+  const std::vector<VictimTeam>& teams_;
+  const std::vector<VictimJob>& jobs_;
+  int64_t limit_;
+  double spread_slot_s_;
+  std::vector<std::vector<int>> jobs_of_, children_;
+  std::vector<Node> nodes_;
+  Node top_;
+
+  void Solve(int t) {  // recursion as deep as the tree of teams
+    Node& node = nodes_[t];
+    const int64_t cap = std::clamp<int64_t>(teams_[t].cap, 0, limit_);
+    for (int c : children_[t]) Solve(c);
+    node.children = children_[t];
+    node.own.emplace_back(jobs_, jobs_of_[t], cap);
+    Row own = node.own[0].best;
+    for (size_t y = 0; y < own.size(); ++y) {
+      own[y].cost.lost_slot_s += Spread(teams_[t], static_cast<int64_t>(y), spread_slot_s_);
+    }
+    Merge(&node, own, cap);
+  }
+
+  void Merge(Node* node, Row row, int64_t cap) {
+    for (int c : node->children) {
+      const Row& child = nodes_[c].best;
+      const int64_t size =
+          std::min<int64_t>(cap, static_cast<int64_t>(row.size() + child.size()) - 2);
+      Row sum(size + 1);
+      std::vector<int32_t> gives(size + 1);
+      for (int64_t b = 0; b < static_cast<int64_t>(child.size()) && b <= size; ++b) {
+        if (!child[b].possible) continue;
+        for (int64_t a = 0; a < static_cast<int64_t>(row.size()) && a + b <= size; ++a) {
+          if (!row[a].possible) continue;
+          bool changed = false;
+          Improve(&sum[a + b], Plus(row[a].cost, child[b].cost), &changed);
+          if (changed) gives[a + b] = static_cast<int32_t>(b);
+        }
+      }
+      node->child_gives.push_back(std::move(gives));
+      row = std::move(sum);
+    }
+    node->best = std::move(row);
+  }
+
+  void Collect(const Node& node, int64_t y, std::vector<Victim>* out) const {
+    for (size_t k = node.children.size(); k-- > 0;) {
+      const int64_t b = node.child_gives[k][y];
+      Collect(nodes_[node.children[k]], b, out);
+      y -= b;
+    }
+    if (!node.own.empty()) node.own[0].Collect(y, out);
+  }
+};
+
+int64_t Units(const VictimNeed& need, int64_t given) {
+  const int64_t most = (need.offset + need.slots) / need.unit;
+  return std::min((need.offset + given) / need.unit, most);
+}
+
+// By cost per slot, shrinks before pauses before breaks. For needs beyond kExactSlots.
+std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
+                           const VictimNeed& need) {
+  struct Option {
+    int job;
+    How how;
+    int64_t slots;
+  };
+  std::vector<Option> options;
+  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
+    if (jobs[j].can_shrink > 0) options.push_back({j, How::kShrink, jobs[j].can_shrink});
+    if (jobs[j].can_pause) options.push_back({j, How::kPause, jobs[j].slots});
+    if (!jobs[j].can_pause && jobs[j].can_break) {
+      options.push_back({j, How::kBreak, jobs[j].slots});
+    }
+  }
+  const auto per_slot = [&](const Option& o) {
+    return jobs[o.job].lost_slot_s / static_cast<double>(std::max<int64_t>(o.slots, 1));
+  };
+  std::stable_sort(options.begin(), options.end(), [&](const Option& a, const Option& b) {
+    return std::make_tuple(a.how, per_slot(a)) < std::make_tuple(b.how, per_slot(b));
+  });
+  std::vector<int64_t> left;
+  for (const VictimTeam& t : teams) left.push_back(std::max<int64_t>(t.cap, 0));
+  std::vector<Victim> chosen(jobs.size());
+  int64_t given = 0;
+  for (const Option& o : options) {
+    if (given >= need.slots) break;
+    const int64_t before = chosen[o.job].give;  // a pause takes the place of the shrink
+    int64_t room = need.slots + o.slots;
+    for (int t = jobs[o.job].team; t >= 0; t = teams[t].parent) room = std::min(room, left[t]);
+    room += before;
+    const int64_t give =
+        o.how == How::kShrink ? std::min({o.slots, room, need.slots - given}) : o.slots;
+    if (give <= before || give > room) continue;
+    for (int t = jobs[o.job].team; t >= 0; t = teams[t].parent) left[t] -= give - before;
+    chosen[o.job] = {o.job, give, o.how};
+    given += give - before;
+  }
+  std::erase_if(chosen, [](const Victim& v) { return v.give == 0; });
+  return Units(need, given) > Units(need, 0) ? chosen : std::vector<Victim>{};
+}
+
+}  // namespace
+
+bool Less(const VictimCost& a, const VictimCost& b) {
+  return std::tie(a.broken, a.paused, a.lost_slot_s) < std::tie(b.broken, b.paused, b.lost_slot_s);
+}
+
+std::vector<Victim> ChooseVictims(const std::vector<VictimTeam>& teams,
+                                  const std::vector<VictimJob>& jobs, const VictimNeed& need,
+                                  double spread_slot_s) {
+  if (need.slots <= 0 || jobs.empty()) return {};
+  if (need.slots > kExactSlots) return Greedy(teams, jobs, need);
+  int64_t largest = 0;
+  for (const VictimJob& j : jobs) largest = std::max(largest, j.slots);
+  const Exact exact(teams, jobs, need.slots + largest, spread_slot_s);
+  const Row& best = exact.best();
+  int64_t at = 0;
+  for (int64_t y = 0; y < static_cast<int64_t>(best.size()); ++y) {
+    if (!best[y].possible) continue;
+    const int64_t more = Units(need, y) - Units(need, at);
+    if (more > 0 || (more == 0 && y > 0 && Units(need, y) > Units(need, 0) &&
+                     Less(best[y].cost, best[at].cost))) {
+      at = y;
+    }
+  }
+  return Units(need, at) > Units(need, 0) ? exact.Choice(at) : std::vector<Victim>{};
+}
+
+VictimCost CostOf(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
+                  const std::vector<Victim>& choice, double spread_slot_s) {
+  VictimCost sum;
+  std::vector<int64_t> given(teams.size());
+  for (const Victim& v : choice) {
+    sum = Plus(sum, CostOfJob(jobs[v.job], v.how));
+    given[jobs[v.job].team] += v.give;
+  }
+  for (size_t t = 0; t < teams.size(); ++t) {
+    sum.lost_slot_s += Spread(teams[t], given[t], spread_slot_s);
+  }
+  return sum;
+}
+
+bool Allowed(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
+             const std::vector<Victim>& choice) {
+  std::vector<int64_t> given(teams.size());
+  for (const Victim& v : choice) {
+    for (int t = jobs[v.job].team; t >= 0; t = teams[t].parent) given[t] += v.give;
+  }
+  for (size_t t = 0; t < teams.size(); ++t) {
+    if (given[t] > std::max<int64_t>(teams[t].cap, 0)) return false;
+  }
+  return true;
+}
+
+std::vector<Victim> ChooseVictimsByTryingAll(const std::vector<VictimTeam>& teams,
+                                             const std::vector<VictimJob>& jobs,
+                                             const VictimNeed& need, double spread_slot_s) {
+  std::vector<Victim> best, choice;
+  VictimCost best_cost;
+  int64_t best_units = Units(need, 0);
+  const auto visit = [&](const auto& self, int j, int64_t given) -> void {
+    if (j == static_cast<int>(jobs.size())) {
+      const int64_t units = Units(need, given);
+      if (units <= Units(need, 0) || !Allowed(teams, jobs, choice)) return;
+      const VictimCost cost = CostOf(teams, jobs, choice, spread_slot_s);
+      if (units > best_units || (units == best_units && Less(cost, best_cost))) {
+        best = choice;
+        best_cost = cost;
+        best_units = units;
+      }
+      return;
+    }
+    const auto with = [&](int64_t give, How how) {
+      choice.push_back({j, give, how});
+      self(self, j + 1, given + give);
+      choice.pop_back();
+    };
+    self(self, j + 1, given);
+    for (int64_t give = 1; give <= jobs[j].can_shrink; ++give) with(give, How::kShrink);
+    if (jobs[j].can_pause) {
+      with(jobs[j].slots, How::kPause);
+    } else if (jobs[j].can_break) {
+      with(jobs[j].slots, How::kBreak);
+    }
+  };
+  visit(visit, 0, 0);
+  return best;
+}
+
+}  // namespace weir::sched
