@@ -110,7 +110,7 @@ class Upstream final : public Watched {
   void OnDeadline() override;
   void Send();
   void Received(std::string_view data);
-  bool Deliver(const std::shared_ptr<Call>& call, std::string_view& data);
+  bool Deliver(const std::shared_ptr<Call>& call, HttpSink& sink, std::string_view& data);
   void Done();
   void Fail(Error error);
   void Limit(Duration phase);  // the sooner of this phase's limit and the call's deadline
@@ -312,6 +312,7 @@ void Upstream::OnReadable() {
 
 void Upstream::Received(std::string_view data) {
   const std::shared_ptr<Call> call = call_;
+  const std::shared_ptr<HttpSink> sink = call->sink;  // it may cancel, and so let go of itself
   any_byte_ = true;
   if (!in_.empty()) in_.append(data);
   std::string stored;  // what data points into, when it is not the loop's scratch
@@ -319,7 +320,7 @@ void Upstream::Received(std::string_view data) {
     stored.swap(in_);
     data = stored;
   }
-  if (!Deliver(call, data)) return;
+  if (!Deliver(call, *sink, data)) return;
   in_.assign(data);
   if (!call->paused) {
     Limit(call->options.idle_timeout);
@@ -327,11 +328,11 @@ void Upstream::Received(std::string_view data) {
   } else {
     Limit({});
   }
-  call->sink->OnReadDone();
+  sink->OnReadDone();
 }
 
 // Parses and hands out. False when the call is over, one way or the other.
-bool Upstream::Deliver(const std::shared_ptr<Call>& call, std::string_view& data) {
+bool Upstream::Deliver(const std::shared_ptr<Call>& call, HttpSink& sink, std::string_view& data) {
   std::string& piece = client_.piece;
   for (;;) {
     piece.clear();
@@ -348,14 +349,14 @@ bool Upstream::Deliver(const std::shared_ptr<Call>& call, std::string_view& data
         continue;
       }
       head_given_ = true;
-      call->sink->OnHead(parser_.status, parser_.head,
-                         parser_.done() && parser_.content_length() < 0 && !parser_.chunked()
-                             ? 0
-                             : parser_.content_length());
+      sink.OnHead(parser_.status, parser_.head,
+                  parser_.done() && parser_.content_length() < 0 && !parser_.chunked()
+                      ? 0
+                      : parser_.content_length());
       if (!call->live()) return false;
     }
     if (!piece.empty()) {
-      call->sink->OnBody(piece);
+      sink.OnBody(piece);
       if (!call->live()) return false;
     }
     if (parser_.done()) {

@@ -9,7 +9,7 @@ int PickReplica(std::span<const ReplicaLoad> replicas, uint64_t turn) {
   for (size_t k = 0; k < replicas.size(); ++k) {
     const size_t i = (k + turn) % replicas.size();
     const ReplicaLoad& r = replicas[i];
-    if (!r.ready || r.down || r.tried || r.outstanding >= r.max_concurrency) continue;
+    if (!r.ready || r.down || r.outstanding >= r.max_concurrency) continue;
     if (best == kNoReplica) {
       best = static_cast<int>(i);
       continue;

@@ -11,9 +11,8 @@ namespace weir::gateway {
 struct ReplicaLoad {
   int64_t outstanding = 0;
   int max_concurrency = 1;
-  bool ready = true;   // false: draining
-  bool down = false;   // failed a moment ago
-  bool tried = false;  // this request has been there
+  bool ready = true;  // false: draining
+  bool down = false;  // failed a moment ago
 };
 
 inline constexpr int kNoReplica = -1;

@@ -32,12 +32,11 @@ TEST(Balance, EqualReplicasTakeTurns) {
   EXPECT_THAT(picked, ElementsAre(0, 1, 2, 0, 1, 2));
 }
 
-TEST(Balance, LeavesOutDrainingDownFullAndTried) {
-  std::vector<ReplicaLoad> r(4, {0, 1});
+TEST(Balance, LeavesOutDrainingDownAndFull) {
+  std::vector<ReplicaLoad> r(3, {0, 1});
   r[0].ready = false;
   r[1].down = true;
   r[2].outstanding = 1;
-  r[3].tried = true;
   for (uint64_t turn = 0; turn < 4; ++turn) EXPECT_EQ(PickReplica(r, turn), kNoReplica);
   EXPECT_EQ(PickReplica({}, 3), kNoReplica);
 }
