@@ -325,8 +325,37 @@ test('the journal is filtered by what is typed', mockOnly, async () => {
   });
 });
 
-test('the playground streams a completion', async () => {
+test('a reload keeps what the charts have seen', mockOnly, async () => {
   await withPage({}, async ({ page }) => {
+    // points at the left end of the first chart until it tells of a sample this old
+    const oldest = async (least) => {
+      const box = await page.locator('#services .plot-time .u-over').first().boundingBox();
+      let age = NaN;
+      for (let i = 0; i < 40 && !(age >= least); ++i) {
+        await page.mouse.move(box.x + 2 + (i % 2), box.y + box.height / 2);
+        await page.waitForTimeout(100);
+        const text = await page.textContent('#services .plot-readout');
+        age = Number(/^(\d+) s ago: arrivals \d/.exec(text)?.[1] ?? NaN);
+      }
+      return age;
+    };
+    await page.waitForTimeout(6000);
+    const before = await oldest(5);
+    assert.ok(before >= 5, `the oldest sample is ${before} s old`);
+    await page.reload();
+    await page.waitForSelector('#services .plot-time canvas');
+    const loaded = Date.now();
+    const after = await oldest(before);
+    assert.ok(after >= before, `the oldest sample is ${after} s old after a reload`);
+    assert.ok(Date.now() - loaded < 1000 * before, 'it was seen before the reload');
+  });
+});
+
+test('the playground streams a completion', async (t) => {
+  await withPage({}, async ({ page }) => {
+    if (kReal && !(await page.locator('#pg-service option').count())) {
+      return t.skip('the lab has no service yet');
+    }
     await page.waitForSelector('#pg-service option', { state: 'attached' });
     await page.fill('#pg-max', '8');
     await page.click('#playground button[type=submit]');

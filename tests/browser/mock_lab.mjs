@@ -499,7 +499,7 @@ export class MockLab {
     const to = this.version(number, this.step_, heldout);
     const r = {
       id: `rollout-${++this.ids.rollout}`,
-      service: 'svc-1',
+      service: 'story',
       from,
       to,
       phase: 'running',

@@ -100,7 +100,8 @@ export async function startMock({
   }
 
   async function file(path, res) {
-    const name = path === '/' ? 'index.html' : path.slice(1);
+    // a page of the dashboard (/jobs/job-3) has no dot in its last part
+    const name = /\/[^./]*$/.test(path) ? 'index.html' : path.slice(1);
     const full = join(kDist, name);
     const there = !name.includes('..') && (await stat(full).catch(() => null))?.isFile();
     if (!there) return problem(res, 404, 'Not Found', `${path}: nothing is there`, 'open /');

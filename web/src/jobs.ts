@@ -1,4 +1,5 @@
 // Jobs: a table of those that live and the newest that ended, and the loss curve of one.
+import { kCommands } from './commands';
 import type { Curves } from './curves';
 import {
   empty,
@@ -100,10 +101,7 @@ function row(store: Store) {
 
 export function createJobs(store: Store, curves: Curves) {
   const { el, body, count } = panel('Jobs', 'jobs');
-  const none = empty(
-    'No job was submitted yet.',
-    'weir job submit --team research --name hello -- echo hello',
-  );
+  const none = empty('No job was submitted yet.', kCommands.job);
   const head = (text: string, cls = '', title = '') =>
     h('th', { scope: 'col', class: cls, title: title || undefined }, text);
   const table = h(

@@ -1,5 +1,6 @@
 // The journal, newest first: who, what and on which numbers. Live; filtered by what is typed.
 import { get, stream } from './api';
+import { kCommands } from './commands';
 import { empty, h, panel, setHidden, setText } from './dom';
 import { dateTime, num, timeOfDay } from './format';
 import { link, targetOf } from './links';
@@ -59,7 +60,7 @@ export function createJournal(store: Store) {
     autocomplete: 'off',
   });
   const { el, body, count } = panel('Journal', 'journal', [filter]);
-  const none = empty('Nothing was decided yet.', 'weir journal tail');
+  const none = empty('Nothing was decided yet.', kCommands.journal);
   const nothingFound = h('p', { class: 'empty', hidden: true }, 'No record matches the filter.');
   const list = h('ol', { class: 'records', tabindex: '0', 'aria-label': 'Journal, newest first' });
   body.append(none, nothingFound, list);

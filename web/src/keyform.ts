@@ -1,5 +1,6 @@
 // Asks for the key, once; says clearly why when it asks again.
 import { ApiError, key, request, setKey } from './api';
+import { kCommands } from './commands';
 import { h, setHidden, setText } from './dom';
 
 export function createKeyForm(accepted: () => void) {
@@ -26,8 +27,8 @@ export function createKeyForm(accepted: () => void) {
       'p',
       { class: 'faint' },
       'The admin key was printed at the first start. Another one: ',
-      h('code', null, 'weir key create NAME'),
-      '. It stays in this tab only.',
+      h('code', null, kCommands.key),
+      '. What you enter stays in this tab.',
     ),
   );
 
@@ -64,5 +65,5 @@ export function createKeyForm(accepted: () => void) {
 export function deniedSentence(e: ApiError): string {
   if (e.status === 403) return `This key may not see the lab. ${e.problem.hint ?? ''}`.trim();
   const detail = e.problem.detail ? ` (${e.problem.detail})` : '';
-  return `The lab does not know this key${detail}. Check it, or make one with: weir key create NAME`;
+  return `The lab does not know this key${detail}. Check it, or make one with: ${kCommands.key}`;
 }

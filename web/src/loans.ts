@@ -1,4 +1,5 @@
 // Loans: open ones with their clocks, and what the returned ones cost.
+import { kCommands } from './commands';
 import { empty, h, panel, renderIfChanged, Rows, setAttr, setHidden, setText } from './dom';
 import { clock, num, plural, slotTime, span, timeOfDay } from './format';
 import { link } from './links';
@@ -107,7 +108,7 @@ export function createLoans(store: Store, announce: (text: string) => void) {
   const { el, body, count } = panel('Loans', 'loans');
   const none = empty(
     'Nothing is lent. A loan opens when a service surges beyond its own slots.',
-    'weir load --service NAME --surge 10x',
+    kCommands.surge,
   );
   const open = h('div', { class: 'loan-list' });
   const table = h(

@@ -1,4 +1,5 @@
 // Pipelines, model versions with lineage and gate, and datasets.
+import { kCommands } from './commands';
 import { empty, h, panel, renderIfChanged, setHidden, setText } from './dom';
 import { bytes, loss, num, span } from './format';
 import { link } from './links';
@@ -57,10 +58,10 @@ export function createModels(store: Store) {
   const pipelines = h('div', { class: 'pipelines' });
   const none = empty(
     'No model version yet. A checkpoint becomes one when its held-out loss passes the gate.',
-    'weir model list',
+    kCommands.models,
   );
   const versions = h('div', { class: 'scroll-x' });
-  const noData = empty('No dataset yet.', 'weir dataset build --name NAME --text PATH');
+  const noData = empty('No dataset yet.', kCommands.dataset);
   const datasets = h('div', { class: 'scroll-x' });
   body.append(pipelines, none, versions, noData, datasets);
 

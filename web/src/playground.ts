@@ -1,5 +1,6 @@
 // A prompt, and the completion as it streams from a service.
 import { ApiError, readEvents, request } from './api';
+import { kCommands } from './commands';
 import { empty, h, panel, renderIfChanged, setHidden, setText } from './dom';
 import { num } from './format';
 import type { LabView } from './wire';
@@ -15,7 +16,7 @@ export function createPlayground() {
   const { el, body } = panel('Playground', 'playground');
   const none = empty(
     'No service to ask yet. It opens here as soon as one is deployed.',
-    'weir service list',
+    kCommands.services,
   );
   const service = h('select', { id: 'pg-service' });
   const prompt = h('textarea', { id: 'pg-prompt', rows: '3', spellcheck: 'false' });

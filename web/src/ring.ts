@@ -24,6 +24,16 @@ export class Ring {
     else this.start = (this.start + 1) % this.capacity;
   }
 
+  /** Rows as JSON keeps them; `restore` takes them back. */
+  save(): (number | null)[][] {
+    return this.columns.map((_, i) => this.column(i));
+  }
+
+  restore(columns: (number | null)[][]): void {
+    const rows = columns[0]?.length ?? 0;
+    for (let k = 0; k < rows; ++k) this.push(columns.map((c) => c[k] ?? NaN));
+  }
+
   last(column: number): number {
     if (!this.size) return NaN;
     return this.columns[column]![(this.start + this.size - 1) % this.capacity]!;

@@ -1,5 +1,6 @@
 // Services: what arrives against what can be served, latencies against the SLO, replicas and
 // rollouts.
+import { kCommands } from './commands';
 import { empty, h, panel, renderIfChanged, Rows, setAttr, setHidden, setText } from './dom';
 import { ms, num, plural } from './format';
 import { link } from './links';
@@ -154,7 +155,9 @@ function card(store: Store) {
     update({ view, service }: { view: LabView; service: ServiceView }) {
       s = service;
       moving = view.rollouts.find(
-        (r) => r.phase === 'running' && (r.id === s.service.rollout || r.service === s.service.id),
+        (r) =>
+          r.phase === 'running' &&
+          (r.id === s.service.rollout || r.service === s.service.spec.name),
       );
       setAttr(el, 'data-service', s.service.spec.name);
       paintHead();
@@ -197,7 +200,7 @@ export function createServices(store: Store) {
   const { el, body, count } = panel('Services', 'services');
   const none = empty(
     'No service is deployed. The first story deploys one once a checkpoint passes the gate.',
-    'weir service deploy NAME --model MODEL --team product',
+    kCommands.service,
   );
   const list = h('div', { class: 'svc-list' });
   body.append(none, list);

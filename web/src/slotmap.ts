@@ -1,5 +1,6 @@
 // The slot map: a cell per slot, by site and node, coloured by who holds it. A grid for the
 // keyboard: one cell is in the tab order, arrows move, Enter opens the holder.
+import { kCommands } from './commands';
 import { h, panel, setAttr, setHidden, setText, empty } from './dom';
 import { clock, dateTime, num, plural, span } from './format';
 import { address } from './links';
@@ -42,7 +43,7 @@ function sentenceOf(s: SlotState): string {
 export function createSlotMap(store: Store) {
   const { el, body, count } = panel('Slots', 'slots');
   const map = h('div', { class: 'slot-map', role: 'grid', 'aria-label': 'Slots by node' });
-  const none = empty('This lab has no slots.', 'weir doctor');
+  const none = empty('This lab has no slots.', kCommands.slots);
   const tip = h('div', { class: 'tip', id: 'slot-tip', role: 'tooltip', hidden: true });
   body.append(none, map);
   document.body.append(tip);

@@ -7,6 +7,7 @@ import type { LabView, ServiceView } from './wire';
 export const kHistory_s = 600;
 const kMostPoints = 1300; // ten minutes at two samples a second, and some
 const kSampleEvery_s = 0.5;
+const kKeptName = 'weir.history'; // what was seen, for after a reload of the page
 
 // Columns of a service's history.
 export enum Col {
@@ -44,6 +45,10 @@ export class Store {
     if (!this.view) return Date.now() * 1000;
     if (this.connection.state === 'lost') return this.connection.seen_us;
     return performance.now() * 1000 + this.offset_us;
+  }
+
+  constructor() {
+    window.addEventListener('pagehide', () => this.keep());
   }
 
   subscribe(onView: (v: LabView) => void): void {
@@ -88,7 +93,36 @@ export class Store {
     this.stopStream = null;
   }
 
+  private keep(): void {
+    if (!this.view) return;
+    const services = [...this.history].map(([id, ring]) => [id, ring.save()]);
+    try {
+      sessionStorage.setItem(kKeptName, JSON.stringify({ lab: this.view.lab, services }));
+    } catch {
+      sessionStorage.removeItem(kKeptName); // too much for the browser: the charts begin anew
+    }
+  }
+
+  private remember(view: LabView): void {
+    const kept = sessionStorage.getItem(kKeptName);
+    sessionStorage.removeItem(kKeptName);
+    if (!kept) return;
+    const { lab, services } = JSON.parse(kept) as {
+      lab: string;
+      services: [string, (number | null)[][]][];
+    };
+    if (lab !== view.lab) return;
+    for (const [id, columns] of services) {
+      const ring = new Ring(Col.kCount, kMostPoints);
+      ring.restore(columns);
+      if (!(ring.last(Col.kAt) < view.now_us / 1e6)) continue;
+      this.history.set(id, ring);
+    }
+    this.hole();
+  }
+
   private take(view: LabView): void {
+    if (!this.view) this.remember(view);
     this.view = view;
     this.offset_us = view.now_us - performance.now() * 1000;
     for (const s of view.services) this.sample(view.now_us / 1e6, s);

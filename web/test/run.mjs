@@ -17,7 +17,9 @@ try {
     outfile: join(out, 'unit.test.mjs'),
     logLevel: 'warning',
   });
-  process.exitCode = spawnSync(process.execPath, ['--test', out], { stdio: 'inherit' }).status ?? 1;
+  process.exitCode =
+    spawnSync(process.execPath, ['--test', join(out, 'unit.test.mjs')], { stdio: 'inherit' })
+      .status ?? 1;
 } finally {
   await rm(out, { recursive: true });
 }

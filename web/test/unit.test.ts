@@ -74,6 +74,14 @@ test('a ring keeps the newest rows in order and never grows', () => {
   }
 });
 
+test('a ring that was saved and restored is the same', () => {
+  const ring = new Ring(3, 5);
+  for (let i = 0; i < 8; ++i) ring.push([i, i % 2 ? NaN : i, -i]);
+  const other = new Ring(3, 5);
+  other.restore(JSON.parse(JSON.stringify(ring.save())));
+  assert.deepEqual(other.save(), ring.save());
+});
+
 test('events come out the same however the stream is cut', () => {
   const text =
     ': hello\n\nevent: lab\nid: 7\ndata: {"a":1}\n\ndata: x\ndata: y\r\n\r\nevent: gone\n\ndata:z\n\n';
