@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
 
   AddVersionCommand(app, exit_status);
   AddShimCommand(app, exit_status);
+  AddTrainCommand(app, exit_status);
 
   try {
     app.parse(argc, argv);
