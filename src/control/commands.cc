@@ -1,0 +1,484 @@
+#include "control/commands.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace weir::control {
+namespace {
+
+using wire::JobPhase;
+using wire::LeasePhase;
+
+template <class... Args>
+Error Invalid(fmt::format_string<Args...> text, Args&&... args) {
+  return Error(Code::kInvalidArgument, fmt::format(text, std::forward<Args>(args)...));
+}
+
+std::vector<Event> One(const CommandContext& c, std::vector<std::string> subjects, std::string text,
+                       EventBody body) {
+  std::vector<Event> events;
+  events.push_back(
+      {c.now, c.actor.name, std::move(subjects), std::move(text), {}, std::move(body)});
+  return events;
+}
+
+Error NoSuch(std::string_view kind, const std::string& which) {
+  return Error(Code::kNotFound, fmt::format("no {} is called \"{}\"", kind, which))
+      .Hint(fmt::format("see `weir {} list`", kind));
+}
+
+Status AtLeast(const char* field, int64_t value, int64_t least) {
+  if (value < least) return Invalid("{}: {} is too small; at least {}", field, value, least);
+  return {};
+}
+
+Status CheckCommand(const std::vector<std::string>& command) {
+  if (!command.empty() && command[0].empty()) return Invalid("command[0]: the program is empty");
+  size_t bytes = 0;
+  for (size_t i = 0; i < command.size(); ++i) {
+    bytes += command[i].size() + 1;
+    if (command[i].find('\0') != std::string::npos)
+      return Invalid("command[{}]: holds a zero byte", i);
+  }
+  if (bytes > kMaxCommandBytes)
+    return Invalid("command: {} bytes; at most {}", bytes, kMaxCommandBytes);
+  return {};
+}
+
+Status CheckEnv(const std::map<std::string, std::string>& env) {
+  for (const auto& [name, value] : env) {
+    if (name.empty() || name.find_first_of(std::string_view("=\0", 2)) != std::string::npos ||
+        value.find('\0') != std::string::npos)
+      return Invalid("env.{}: a variable's name is not empty and has no '='; no zero bytes", name);
+    if (name.rfind("WEIR_", 0) == 0)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("env.{}: names that begin with WEIR_ are Weir's own", name))
+          .Hint("see docs/formats.md for what Weir sets");
+  }
+  return {};
+}
+
+int64_t UsableSlots(const State& state) {
+  return std::count_if(state.slots.begin(), state.slots.end(), [&](const auto& entry) {
+    return EffectiveSlot(state, entry.second).health != wire::SlotHealth::kDown;
+  });
+}
+
+Result<const wire::Team*> TeamNamed(const State& state, const std::string& name) {
+  const auto it = state.teams.find(name);
+  if (it == state.teams.end())
+    return Error(Code::kInvalidArgument, fmt::format("team: \"{}\" is not known", name))
+        .Hint("see `weir team list`, or make it with `weir team put`");
+  return &it->second;
+}
+
+Status CheckJobSpec(const State& state, const wire::JobSpec& spec) {
+  TRY(CheckName("name", spec.name));
+  TRY(TeamNamed(state, spec.team));
+  if (spec.command.empty())
+    return Error(Code::kInvalidArgument, "command: empty")
+        .Hint("give the program after `--`: weir job submit ... -- python3 train.py");
+  TRY(CheckCommand(spec.command));
+  TRY(CheckEnv(spec.env));
+  TRY(AtLeast("min_slots", spec.min_slots, 1));
+  if (spec.max_slots < spec.min_slots)
+    return Invalid("max_slots: {} is less than min_slots, {}", spec.max_slots, spec.min_slots);
+  const int64_t there = static_cast<int64_t>(state.slots.size());
+  if (spec.min_slots > there)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("min_slots: {} slots asked for; the lab has {} ({} of them up)",
+                             spec.min_slots, there, UsableSlots(state)))
+        .Hint("ask for fewer, or start `weir up` with more --slots");
+  TRY(AtLeast("time_limit_us", spec.time_limit.us, 0));
+  TRY(AtLeast("memory_limit_bytes", spec.memory_limit_bytes, 0));
+  TRY(AtLeast("max_retries", spec.max_retries, 0));
+  TRY(AtLeast("grace_us", spec.grace.us, 0));
+  TRY(AtLeast("checkpoint_interval_us", spec.checkpoint_interval.us, 0));
+  return {};
+}
+
+Status CheckServiceSpec(const State& state, const wire::ServiceSpec& spec) {
+  TRY(CheckName("name", spec.name));
+  const wire::Team* team = TRY(TeamNamed(state, spec.team));
+  if (team->team_class != wire::TeamClass::kProduct)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("team: {} is a research team; services belong to product teams",
+                             spec.team))
+        .Hint("see `weir team list` for teams of class product");
+  if (spec.model.empty() == spec.command.empty())
+    return spec.model.empty()
+               ? Error(Code::kInvalidArgument, "model: neither a model nor a command is given")
+                     .Hint("name a model (see `weir model list`) or give a program after `--`")
+               : Error(Code::kInvalidArgument, "model: a model and a command exclude each other");
+  if (!spec.model.empty() && FindVersion(state, spec.model) == nullptr)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("model: no model or version is called \"{}\"", spec.model))
+        .Hint("see `weir model list`; a pipeline's service is made once a version has passed");
+  for (size_t i = 0; i < spec.cheaper.size(); ++i) {
+    if (FindVersion(state, spec.cheaper[i]) == nullptr)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("cheaper[{}]: no version is called \"{}\"", i, spec.cheaper[i]))
+          .Hint("see `weir model list`");
+  }
+  TRY(CheckCommand(spec.command));
+  TRY(CheckEnv(spec.env));
+  TRY(AtLeast("min_replicas", spec.min_replicas, 0));
+  TRY(AtLeast("max_replicas", spec.max_replicas, 1));
+  if (spec.max_replicas < spec.min_replicas)
+    return Invalid("max_replicas: {} is less than min_replicas, {}", spec.max_replicas,
+                   spec.min_replicas);
+  TRY(AtLeast("slots_per_replica", spec.slots_per_replica, 1));
+  const int64_t there = static_cast<int64_t>(state.slots.size());
+  // Divided, so that hostile numbers do not overflow.
+  if (spec.slots_per_replica > there || spec.min_replicas > there / spec.slots_per_replica)
+    return Error(
+               Code::kInvalidArgument,
+               fmt::format("min_replicas: {} replicas of {} slots asked for; the lab has {} slots",
+                           spec.min_replicas, spec.slots_per_replica, there))
+        .Hint("ask for fewer, or start `weir up` with more --slots");
+  if (spec.health_path.empty() || spec.health_path[0] != '/' ||
+      spec.health_path.find_first_of(" \r\n") != std::string::npos)
+    return Invalid("health_path: \"{}\" is not a path such as /healthz", spec.health_path);
+  TRY(AtLeast("tier", spec.tier, 1));
+  TRY(AtLeast("max_queue", spec.max_queue, 0));
+  TRY(AtLeast("max_concurrency", spec.max_concurrency, 1));
+  TRY(AtLeast("memory_limit_bytes", spec.memory_limit_bytes, 0));
+  TRY(AtLeast("grace_us", spec.grace.us, 0));
+  if (!(spec.slo.ttft_ms > 0) || !(spec.slo.tpot_ms > 0) || !(spec.slo.queue_ms >= 0))
+    return Invalid("slo: times are milliseconds above 0");
+  if (!(spec.slo.percentile >= 50 && spec.slo.percentile <= 99.9))
+    return Invalid("slo.percentile: {} is not within 50..99.9", spec.slo.percentile);
+  return {};
+}
+
+}  // namespace
+
+Status CheckName(const std::string& field, const std::string& name) {
+  const auto alnum = [](char ch) {
+    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
+  };
+  const bool good = !name.empty() && name.size() <= 63 && alnum(name[0]) &&
+                    std::all_of(name.begin(), name.end(), [&](char ch) {
+                      return alnum(ch) || ch == '-' || ch == '_' || ch == '.';
+                    });
+  if (good) return {};
+  return Error(Code::kInvalidArgument,
+               fmt::format("{}: \"{}\" is not a name", field, name.substr(0, 80)))
+      .Hint("1 to 63 letters, digits, '-', '_' or '.', beginning with a letter or a digit");
+}
+
+Events PutTeam(const CommandContext& c, const wire::Team& team) {
+  TRY(CheckName("name", team.name));
+  TRY(AtLeast("guarantee_slots", team.guarantee_slots, 0));
+  TRY(AtLeast("weight", team.weight, 1));
+  TRY(AtLeast("lend_limit_slots", team.lend_limit_slots, -1));
+  std::string above = team.parent;
+  for (size_t hops = 0; !above.empty(); ++hops) {
+    const auto parent = c.state.teams.find(above);
+    if (parent == c.state.teams.end())
+      return Error(Code::kInvalidArgument, fmt::format("parent: \"{}\" is not known", above))
+          .Hint("see `weir team list`");
+    if (above == team.name || hops > c.state.teams.size())
+      return Invalid("parent: {} would stand above itself", team.name);
+    above = parent->second.parent;
+  }
+  int64_t guaranteed = team.guarantee_slots;
+  for (const auto& [name, other] : c.state.teams) {
+    if (name != team.name && other.parent.empty()) guaranteed += other.guarantee_slots;
+  }
+  const int64_t there = static_cast<int64_t>(c.state.slots.size());
+  if (team.parent.empty() && there > 0 && guaranteed > there)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("guarantee_slots: with this one {} slots are guaranteed; the lab has "
+                             "{}",
+                             guaranteed, there))
+        .Hint("lower another team's guarantee first");
+  const auto old = c.state.teams.find(team.name);
+  if (old != c.state.teams.end() && old->second.team_class != team.team_class)
+    return Error(Code::kFailedPrecondition,
+                 fmt::format("class: {} is a {} team and stays one", team.name,
+                             wire::NameOf(old->second.team_class)))
+        .Hint("make another team");
+  return One(c, {team.name},
+             fmt::format("team {} is put: {}, {} guaranteed slots, weight {}", team.name,
+                         wire::NameOf(team.team_class), team.guarantee_slots, team.weight),
+             TeamPut{team});
+}
+
+Events RemoveTeam(const CommandContext& c, const std::string& which) {
+  if (c.state.teams.count(which) == 0) return NoSuch("team", which);
+  const auto used = [&](std::string by) {
+    return Error(Code::kFailedPrecondition, fmt::format("team {} is still needed by {}", which, by))
+        .Hint("end or move that first");
+  };
+  for (const auto& [name, team] : c.state.teams) {
+    if (team.parent == which) return used("team " + name);
+  }
+  for (const auto& [id, job] : c.state.jobs) {
+    if (!HasEnded(job) && job.spec.team == which) return used("job " + job.spec.name);
+  }
+  for (const auto& [id, service] : c.state.services) {
+    if (service.spec.team == which) return used("service " + service.spec.name);
+  }
+  for (const auto& [id, loan] : c.state.loans) {
+    if (loan.phase == wire::LoanPhase::kReturned) continue;
+    if (loan.team == which) return used(id);
+    for (const wire::LoanPart& part : loan.parts) {
+      if (part.team == which) return used(id);
+    }
+  }
+  return One(c, {which}, fmt::format("team {} is removed", which), TeamRemoved{which});
+}
+
+Events SubmitJob(const CommandContext& c, const wire::JobSpec& spec) {
+  TRY(CheckJobSpec(c.state, spec));
+  size_t waiting = 0;
+  for (const auto& [id, job] : c.state.jobs) {
+    if (HasEnded(job)) continue;
+    ++waiting;
+    if (job.spec.name == spec.name)
+      return Error(Code::kAlreadyExists, fmt::format("name: job {} is called \"{}\" and is {}", id,
+                                                     spec.name, wire::NameOf(job.phase)))
+          .Hint(fmt::format("choose another name, or `weir job cancel {}` first", spec.name));
+  }
+  if (waiting >= kMaxWaitingJobs)
+    return Error(Code::kResourceExhausted,
+                 fmt::format("{} jobs have not ended; that is the most a lab takes", waiting))
+        .Hint("submit again when some have ended")
+        .RetryAfter(60);
+  wire::Job job;
+  job.id = fmt::format("job-{}", c.state.counters.job + 1);
+  job.spec = spec;
+  job.reason = "submitted";
+  job.submitted_by = c.actor.name;
+  job.submitted = c.now;
+  job.folder = fmt::format("{}/jobs/{}", c.data_dir, job.id);
+  return One(c, {job.id, spec.name, spec.team},
+             fmt::format("{} submits {} for {}, {} to {} slots", c.actor.name, spec.name, spec.team,
+                         spec.min_slots, spec.max_slots),
+             JobSubmitted{job});
+}
+
+Events CancelJob(const CommandContext& c, const std::string& which) {
+  const wire::Job* job = FindJob(c.state, which);
+  if (job == nullptr) return NoSuch("job", which);
+  if (HasEnded(*job))
+    return Error(Code::kFailedPrecondition, fmt::format("job {} has ended: it is {}",
+                                                        job->spec.name, wire::NameOf(job->phase)))
+        .Hint("there is nothing to cancel");
+  if (job->lease.empty()) {
+    JobMoved moved;
+    moved.job = job->id;
+    moved.phase = JobPhase::kCancelled;
+    moved.reason = fmt::format("cancelled by {} before it ran (again)", c.actor.name);
+    return One(c, {job->id, job->spec.name},
+               fmt::format("{} is cancelled by {}", job->spec.name, c.actor.name),
+               std::move(moved));
+  }
+  if (c.state.leases.at(job->lease).stop_cause == wire::StopCause::kCancel)
+    return std::vector<Event>{};
+  return One(c, {job->lease, job->id, job->spec.name},
+             fmt::format("{} cancels {}: its run is asked to stop", c.actor.name, job->spec.name),
+             LeaseStopAsked{job->lease, wire::StopCause::kCancel});
+}
+
+Events CreateService(const CommandContext& c, const wire::ServiceSpec& spec) {
+  TRY(CheckServiceSpec(c.state, spec));
+  if (const wire::Service* taken = FindService(c.state, spec.name); taken != nullptr)
+    return Error(Code::kAlreadyExists,
+                 fmt::format("name: service {} is called \"{}\"", taken->id, spec.name))
+        .Hint("choose another name, or change that one with `weir service update`");
+  if (c.state.services.size() >= kMaxServices)
+    return Error(Code::kResourceExhausted,
+                 fmt::format("{} services; that is the most a lab takes", kMaxServices))
+        .Hint("retire one first");
+  wire::Service service;
+  service.id = fmt::format("svc-{}", c.state.counters.service + 1);
+  service.spec = spec;
+  service.created_by = c.actor.name;
+  service.created = c.now;
+  if (!spec.model.empty()) service.version = FindVersion(c.state, spec.model)->id;
+  service.reason = fmt::format("created by {}", c.actor.name);
+  return One(c, {service.id, spec.name, spec.team},
+             fmt::format("{} creates service {} for {}, {} to {} replicas", c.actor.name, spec.name,
+                         spec.team, spec.min_replicas, spec.max_replicas),
+             ServiceCreated{service});
+}
+
+Events UpdateService(const CommandContext& c, const wire::ServiceSpec& spec) {
+  const wire::Service* service = FindService(c.state, spec.name);
+  if (service == nullptr) return NoSuch("service", spec.name);
+  if (service->phase != wire::ServicePhase::kActive)
+    return Error(Code::kFailedPrecondition,
+                 fmt::format("service {} is {}", spec.name, wire::NameOf(service->phase)))
+        .Hint("create it again once it is gone");
+  if (spec.team != service->spec.team)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("team: service {} belongs to {} and stays there", spec.name,
+                             service->spec.team))
+        .Hint("retire it and create it for the other team");
+  TRY(CheckServiceSpec(c.state, spec));
+  std::vector<Event> events = One(c, {service->id, spec.name},
+                                  fmt::format("{} changes service {}", c.actor.name, spec.name),
+                                  ServiceUpdated{service->id, spec});
+  if (spec.model.empty()) return events;
+  const wire::ModelVersion* version = FindVersion(c.state, spec.model);
+  const bool new_model = spec.model != service->spec.model;
+  if (!new_model || version->id == service->version) return events;
+  if (!service->rollout.empty())
+    return Error(Code::kFailedPrecondition,
+                 fmt::format("model: {} of service {} is under way", service->rollout, spec.name))
+        .Hint("wait until it has ended, see `weir service show`");
+  if (service->version.empty()) {
+    events.push_back({c.now,
+                      c.actor.name,
+                      {service->id, spec.name, version->id},
+                      fmt::format("new replicas of {} serve {}", spec.name, version->id),
+                      {},
+                      ServiceVersion{service->id, version->id, true}});
+    return events;
+  }
+  wire::Rollout rollout;
+  rollout.id = fmt::format("rollout-{}", c.state.counters.rollout + 1);
+  rollout.service = spec.name;
+  rollout.from = service->version;
+  rollout.to = version->id;
+  rollout.why =
+      fmt::format("{} changed the model of {} to {}", c.actor.name, spec.name, spec.model);
+  rollout.started = c.now;
+  events.push_back({c.now,
+                    c.actor.name,
+                    {rollout.id, service->id, spec.name, version->id},
+                    rollout.why,
+                    {},
+                    RolloutStarted{rollout}});
+  return events;
+}
+
+Events RetireService(const CommandContext& c, const std::string& which) {
+  const wire::Service* service = FindService(c.state, which);
+  if (service == nullptr) return NoSuch("service", which);
+  if (service->phase != wire::ServicePhase::kActive) return std::vector<Event>{};
+  return One(c, {service->id, service->spec.name},
+             fmt::format("{} retires service {}", c.actor.name, service->spec.name),
+             ServiceRetiring{service->id});
+}
+
+Events RecallLoan(const CommandContext& c, const std::string& which) {
+  const auto loan = c.state.loans.find(which);
+  if (loan == c.state.loans.end()) return NoSuch("loan", which);
+  if (loan->second.phase == wire::LoanPhase::kRecalled) return std::vector<Event>{};
+  if (loan->second.phase == wire::LoanPhase::kReturned)
+    return Error(Code::kFailedPrecondition, fmt::format("{} has been returned", which))
+        .Hint("there is nothing to recall");
+  const std::string why = fmt::format("{} asked for it", c.actor.name);
+  return One(c, {which, loan->second.service}, fmt::format("{} is recalled: {}", which, why),
+             LoanRecalled{which, why});
+}
+
+Events AddDataset(const CommandContext& c, const wire::Dataset& dataset) {
+  TRY(CheckName("name", dataset.name));
+  if (dataset.sha256.size() < 12 ||
+      dataset.sha256.find_first_not_of("0123456789abcdef") != std::string::npos)
+    return Invalid("sha256: \"{}\" is not a hash in lower-case hex", dataset.sha256.substr(0, 80));
+  wire::Dataset added = dataset;
+  added.id = "ds-" + dataset.sha256.substr(0, 12);
+  for (const wire::Dataset& known : c.state.datasets) {
+    if (known.name != dataset.name && known.id != added.id) continue;
+    return Error(Code::kAlreadyExists,
+                 fmt::format("dataset {} is called \"{}\" and has sha256 {}", known.id, known.name,
+                             known.sha256.substr(0, 12)))
+        .Hint("datasets never change: choose another name for other content");
+  }
+  added.created = c.now;
+  added.created_by = c.actor.name;
+  return One(
+      c, {added.id, added.name},
+      fmt::format("dataset {} ({}, {}) is added", added.name, added.id, HumanBytes(added.bytes)),
+      DatasetAdded{added});
+}
+
+Events AddModelVersion(const CommandContext& c, const wire::ModelVersion& version) {
+  TRY(CheckName("model", version.model));
+  if (version.path.empty()) return Invalid("path: the folder that holds the version is missing");
+  wire::ModelVersion added = version;
+  added.number = 1;
+  for (const wire::ModelVersion& known : c.state.versions) {
+    if (known.model != version.model) continue;
+    added.number = std::max(added.number, known.number + 1);
+    if (!version.sha256.empty() && known.sha256 == version.sha256)
+      return Error(Code::kAlreadyExists, fmt::format("{} holds the same bytes (sha256 {})",
+                                                     known.id, known.sha256.substr(0, 12)))
+          .Hint("use that version");
+  }
+  added.id = fmt::format("{}@{}", added.model, added.number);
+  added.created = c.now;
+  std::string text = fmt::format("{} is registered", added.id);
+  if (!added.gate.empty()) text += ": " + added.gate;
+  std::vector<std::string> subjects{added.id, added.model};
+  if (!added.job.empty()) subjects.push_back(added.job);
+  return One(c, std::move(subjects), std::move(text), ModelRegistered{added});
+}
+
+Events PutPipeline(const CommandContext& c, const wire::Pipeline& pipeline) {
+  TRY(CheckName("name", pipeline.name));
+  const auto in = [](const char* where, Status status) -> Status {
+    if (!status) return std::move(status).error().In(where);
+    return {};
+  };
+  if (pipeline.build) TRY(in("build", CheckJobSpec(c.state, *pipeline.build)));
+  if (pipeline.train) {
+    TRY(in("train", CheckJobSpec(c.state, *pipeline.train)));
+    TRY(CheckName("model", pipeline.model));
+  }
+  if (pipeline.service) {
+    TRY(in("service", CheckName("name", pipeline.service->name)));
+    const wire::Team* team = TRY(TeamNamed(c.state, pipeline.service->team));
+    if (team->team_class != wire::TeamClass::kProduct)
+      return Invalid("service.team: {} is a research team; services belong to product teams",
+                     team->name);
+  }
+  if (!(pipeline.gate_share_of_uniform > 0 && pipeline.gate_share_of_uniform <= 1))
+    return Invalid("gate_share_of_uniform: {} is not within 0..1", pipeline.gate_share_of_uniform);
+  if (!(pipeline.improve_by >= 0))
+    return Invalid("improve_by: {} is negative", pipeline.improve_by);
+  return One(c, {pipeline.name}, fmt::format("{} puts pipeline {}", c.actor.name, pipeline.name),
+             PipelinePut{pipeline});
+}
+
+Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::SlotHealth health,
+                     const std::string& why) {
+  if (c.state.slots.count(slot) == 0) return NoSuch("slot", slot);
+  return One(c, {slot},
+             fmt::format("{} marks slot {} as {}{}{}", c.actor.name, slot, wire::NameOf(health),
+                         why.empty() ? "" : ": ", why),
+             SlotMarked{slot, health, why});
+}
+
+Events CreateKey(const CommandContext& c, const wire::Key& key) {
+  TRY(CheckName("name", key.name));
+  if (c.state.keys.count(key.name) != 0)
+    return Error(Code::kAlreadyExists, fmt::format("name: a key is called \"{}\"", key.name))
+        .Hint("choose another name; names of revoked keys are not used again");
+  if (key.role == wire::Role::kMember) TRY(TeamNamed(c.state, key.team));
+  if (key.expires.is_set() && key.expires <= c.now)
+    return Invalid("expires_us: {} is in the past", Human(key.expires));
+  TRY(AtLeast("tier", key.tier, 1));
+  if (key.hash.empty()) return Invalid("hash: missing");
+  wire::Key created = key;
+  created.created = c.now;
+  created.revoked = false;
+  return One(c, {key.name},
+             fmt::format("{} creates key {} ({})", c.actor.name, key.name, wire::NameOf(key.role)),
+             KeyCreated{created});
+}
+
+Events RevokeKey(const CommandContext& c, const std::string& name) {
+  const auto key = c.state.keys.find(name);
+  if (key == c.state.keys.end()) return NoSuch("key", name);
+  if (key->second.revoked) return std::vector<Event>{};
+  return One(c, {name}, fmt::format("{} revokes key {}", c.actor.name, name), KeyRevoked{name});
+}
+
+}  // namespace weir::control

@@ -1,0 +1,55 @@
+// From traffic counters to sched::Demand: rates over a short window, a look ahead, and the measured
+// rate of a replica. The marks above_since and below_since are set by sched::UpdateMarks.
+//
+// Rates      differences of counters over the last kRateWindow.
+// Forecast   sched::Forecast, for as long ahead as a replica needs to start.
+// Rate of a replica  completions per ready replica while all of them are busy (requests wait, or
+//            every place is taken) for a whole window, smoothed. Before that has ever been seen the
+//            capacity is not known: a service that answers c per replica without being busy is
+//            taken to be able to answer at least twice that.
+//
+// Threads   the control loop's. Time is the lab's; nothing here is journaled.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+
+#include "control/ports.h"
+#include "lab/sched/decide.h"
+#include "lab/sched/forecast.h"
+#include "wire/view.h"
+
+namespace weir::control {
+
+inline constexpr Duration kRateWindow = Duration::Seconds(2);
+
+class DemandTracker {
+ public:
+  // One service's newest counters; `ready` replicas serve now, `held` also counts those starting.
+  void Note(const wire::ServiceTraffic& traffic, const wire::Service& service, int64_t ready,
+            int64_t held, Time now, Duration look_ahead, const sched::Policy& policy);
+  const sched::Demand& demand() const { return demand_; }
+  const wire::TrafficView& view() const { return view_; }
+  // At one replica (by lease); 0 if not known.
+  int64_t OutstandingAt(const std::string& lease) const;
+
+ private:
+  struct Sample {
+    Time at;
+    wire::ServiceTraffic traffic;
+    int64_t ready = 0;
+    bool busy = false;
+  };
+  void Rates(const wire::ServiceSpec& spec, Duration look_ahead);
+  void RateOfAReplica(int64_t ready, const sched::Policy& policy);
+
+  std::deque<Sample> window_;
+  sched::Forecast forecast_;
+  double busy_rate_ = 0;  // measured while busy; 0 = never
+  double seen_rate_ = 0;  // best seen without being busy
+  sched::Demand demand_;
+  wire::TrafficView view_;
+};
+
+}  // namespace weir::control

@@ -1,0 +1,185 @@
+#include "control/local_lab.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "control/commands.h"
+#include "control/curve.h"
+#include "control/why.h"
+
+namespace weir::control {
+namespace {
+
+constexpr int64_t kPageMost = 1000;
+constexpr int64_t kCurveFileBytes = 16 << 20;
+
+// Runs one command and reads its result out of the state after it.
+template <class T>
+Result<T> Changed(ControlLoop& loop, const Actor& actor, const ControlLoop::Make& make,
+                  const std::function<T(const State&, const std::vector<Event>&)>& read) {
+  std::optional<T> out;
+  TRY(loop.Change(actor, make, [&](const State& state, const std::vector<Event>& events) {
+    out = read(state, events);
+  }));
+  return *std::move(out);
+}
+
+}  // namespace
+
+Result<wire::Team> LocalLab::PutTeam(const wire::Team& team, const Actor& actor) {
+  return Changed<wire::Team>(
+      loop_, actor, [&](const CommandContext& c) { return control::PutTeam(c, team); },
+      [&](const State& s, const auto&) { return s.teams.at(team.name); });
+}
+
+Status LocalLab::RemoveTeam(const std::string& which, const Actor& actor) {
+  return loop_.Change(
+      actor, [&](const CommandContext& c) { return control::RemoveTeam(c, which); },
+      [](const State&, const auto&) {});
+}
+
+Result<wire::Job> LocalLab::SubmitJob(const wire::JobSpec& spec, const Actor& actor) {
+  return Changed<wire::Job>(
+      loop_, actor, [&](const CommandContext& c) { return control::SubmitJob(c, spec); },
+      [](const State& s, const std::vector<Event>& events) {
+        return s.jobs.at(std::get<JobSubmitted>(events.front().body).job.id);
+      });
+}
+
+Result<wire::Job> LocalLab::CancelJob(const std::string& which, const Actor& actor) {
+  std::string id;
+  return Changed<wire::Job>(
+      loop_, actor,
+      [&](const CommandContext& c) {
+        if (const wire::Job* job = FindJob(c.state, which)) id = job->id;
+        return control::CancelJob(c, which);
+      },
+      [&](const State& s, const auto&) { return s.jobs.at(id); });
+}
+
+Result<wire::Service> LocalLab::CreateService(const wire::ServiceSpec& spec, const Actor& actor) {
+  return Changed<wire::Service>(
+      loop_, actor, [&](const CommandContext& c) { return control::CreateService(c, spec); },
+      [&](const State& s, const auto&) { return *FindService(s, spec.name); });
+}
+
+Result<wire::Service> LocalLab::UpdateService(const wire::ServiceSpec& spec, const Actor& actor) {
+  return Changed<wire::Service>(
+      loop_, actor, [&](const CommandContext& c) { return control::UpdateService(c, spec); },
+      [&](const State& s, const auto&) { return *FindService(s, spec.name); });
+}
+
+Result<wire::Service> LocalLab::RetireService(const std::string& which, const Actor& actor) {
+  return Changed<wire::Service>(
+      loop_, actor, [&](const CommandContext& c) { return control::RetireService(c, which); },
+      [&](const State& s, const auto&) { return *FindService(s, which); });
+}
+
+Result<wire::Loan> LocalLab::RecallLoan(const std::string& which, const Actor& actor) {
+  return Changed<wire::Loan>(
+      loop_, actor, [&](const CommandContext& c) { return control::RecallLoan(c, which); },
+      [&](const State& s, const auto&) { return s.loans.at(which); });
+}
+
+Result<wire::Dataset> LocalLab::AddDataset(const wire::Dataset& dataset, const Actor& actor) {
+  return Changed<wire::Dataset>(
+      loop_, actor, [&](const CommandContext& c) { return control::AddDataset(c, dataset); },
+      [](const State& s, const auto&) { return s.datasets.back(); });
+}
+
+Result<wire::ModelVersion> LocalLab::AddModelVersion(const wire::ModelVersion& version,
+                                                     const Actor& actor) {
+  return Changed<wire::ModelVersion>(
+      loop_, actor, [&](const CommandContext& c) { return control::AddModelVersion(c, version); },
+      [](const State& s, const auto&) { return s.versions.back(); });
+}
+
+Result<wire::Pipeline> LocalLab::PutPipeline(const wire::Pipeline& pipeline, const Actor& actor) {
+  return Changed<wire::Pipeline>(
+      loop_, actor, [&](const CommandContext& c) { return control::PutPipeline(c, pipeline); },
+      [&](const State& s, const auto&) { return s.pipelines.at(pipeline.name); });
+}
+
+Result<wire::Slot> LocalLab::SetSlotHealth(const std::string& slot, wire::SlotHealth health,
+                                           const std::string& why, const Actor& actor) {
+  return Changed<wire::Slot>(
+      loop_, actor,
+      [&](const CommandContext& c) { return control::SetSlotHealth(c, slot, health, why); },
+      [&](const State& s, const auto&) { return EffectiveSlot(s, s.slots.at(slot)); });
+}
+
+Result<wire::Key> LocalLab::CreateKey(const wire::Key& key, const Actor& actor) {
+  return Changed<wire::Key>(
+      loop_, actor, [&](const CommandContext& c) { return control::CreateKey(c, key); },
+      [&](const State& s, const auto&) { return s.keys.at(key.name); });
+}
+
+Status LocalLab::RevokeKey(const std::string& name, const Actor& actor) {
+  return loop_.Change(
+      actor, [&](const CommandContext& c) { return control::RevokeKey(c, name); },
+      [](const State&, const auto&) {});
+}
+
+std::vector<wire::Key> LocalLab::Keys() const {
+  std::vector<wire::Key> keys;
+  loop_.Read([&](const State& s) {
+    for (const auto& [name, key] : s.keys) keys.push_back(key);
+  });
+  return keys;
+}
+
+Result<wire::JournalPage> LocalLab::Journal(int64_t from_seq, int64_t limit) const {
+  if (from_seq < 0 || limit < 0)
+    return Error(Code::kInvalidArgument, "from_seq and limit: neither may be negative");
+  const int64_t most = limit == 0 ? 100 : std::min(limit, kPageMost);
+  wire::JournalPage page;
+  page.next = std::max<int64_t>(from_seq, 1);
+  Status status;
+  TRY(loop_.ports().store->Scan(page.next, [&](const io::Record& record) {
+    if (static_cast<int64_t>(page.records.size()) >= most) return false;
+    Result<wire::JournalRecord> read = ToWire(record);
+    if (!read) {
+      status = std::move(read).error();
+      return false;
+    }
+    page.records.push_back(*std::move(read));
+    page.next = record.seq + 1;
+    return true;
+  }));
+  TRY(std::move(status));
+  return page;
+}
+
+Result<wire::WhyView> LocalLab::Why(const std::string& kind, const std::string& which) const {
+  Result<wire::WhyView> view = Error(Code::kInternal, "not read");
+  const Time now = loop_.Now();
+  loop_.Read([&](const State& state) { view = WhyNow(state, kind, which, now); });
+  if (!view) return view;
+  if (const auto explanation = loop_.ExplanationOf(view->id)) Explain(*explanation, *view);
+  io::Store& store = *loop_.ports().store;
+  TRY(AddHistory(store, TRY(store.LastSeq()), *view));
+  return view;
+}
+
+Result<wire::Curve> LocalLab::CurveOf(const std::string& which) const {
+  std::optional<wire::Job> job;
+  loop_.Read([&](const State& s) {
+    if (const wire::Job* found = FindJob(s, which)) job = *found;
+  });
+  if (!job)
+    return Error(Code::kNotFound, fmt::format("no job is called \"{}\"", which))
+        .Hint("see `weir job list`");
+  std::vector<wire::Json> lines;
+  if (loop_.ports().files != nullptr) {
+    auto read =
+        loop_.ports().files->ProgressLines(job->folder + "/progress.jsonl", kCurveFileBytes);
+    if (read)
+      lines = *std::move(read);
+    else if (read.error().code() != Code::kNotFound)
+      return std::move(read).error();
+  }
+  return CurveFrom(job->id, lines);
+}
+
+}  // namespace weir::control

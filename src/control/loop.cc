@@ -1,0 +1,359 @@
+#include "control/loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+
+#include "base/check.h"
+#include "base/logging.h"
+#include "control/settle.h"
+#include "control/views.h"
+
+namespace weir::control {
+namespace {
+
+constexpr int64_t kProgressTailBytes = 64 << 10;
+constexpr size_t kRefusedKept = 100;
+
+std::chrono::microseconds Chrono(Duration d) { return std::chrono::microseconds(d.us); }
+
+}  // namespace
+
+ControlLoop::ControlLoop(const LoopPorts& ports, LoopOptions options, Journal journal)
+    : ports_(ports),
+      options_(std::move(options)),
+      journal_(std::move(journal)),
+      clock_(*ports.clock, journal_.last_time()) {
+  now_ = started_ = clock_.Now();
+  const Duration monotonic = ports_.clock->Monotonic();
+  for (const auto& [id, lease] : journal_.state().leases) {
+    LeaseSight& sight = sights_.leases[id];
+    sight.seen_at = monotonic;
+    sight.at_open = true;
+    if (lease.ready) sight.ready_since = now_;
+  }
+  if (ports_.files == nullptr) return;
+  for (const auto& [id, job] : journal_.state().jobs) {
+    const auto lines =
+        ports_.files->ProgressLines(job.folder + "/progress.jsonl", kProgressTailBytes);
+    if (lines && !lines->empty()) NoteProgress(*lines, now_, job.lease, sights_.jobs[id]);
+  }
+}
+
+Result<std::unique_ptr<ControlLoop>> ControlLoop::Open(const LoopPorts& ports,
+                                                       LoopOptions options) {
+  CHECK(ports.store != nullptr && ports.clock != nullptr && ports.decide != nullptr);
+  Journal journal = TRY(Journal::Open(*ports.store, options.snapshot_every));
+  std::unique_ptr<ControlLoop> loop(new ControlLoop(ports, std::move(options), std::move(journal)));
+  const LoopOptions& o = loop->options_;
+  TRY(loop->journal_.Commit({Event{
+      loop->now_,
+      kLoopActor,
+      {o.lab},
+      fmt::format("lab {} starts, {} leases to adopt", o.lab, loop->journal_.state().leases.size()),
+      {},
+      LabStarted{o.lab, o.version}}}));
+  loop->Publish();
+  return loop;
+}
+
+bool ControlLoop::Record(std::vector<Event> events) {
+  if (events.empty()) {
+    if (trouble_.empty()) return true;
+    // Nothing to journal: ask with a key of no meaning whether the store writes again.
+    if (const Status put = ports_.store->Put("loop.alive", ""); !put) return false;
+    trouble_.clear();
+    return true;
+  }
+  if (const Status written = journal_.Commit(std::move(events)); !written) {
+    if (trouble_.empty())
+      log::error("the journal cannot be written: {}", written.error().ToString());
+    trouble_ = "the journal cannot be written, so nothing new is started or acknowledged: " +
+               written.error().ToString();
+    return false;
+  }
+  if (!trouble_.empty()) log::info("the journal is written again");
+  trouble_.clear();
+  return true;
+}
+
+void ControlLoop::NoteTraffic() {
+  if (ports_.traffic == nullptr) return;
+  const State& state = journal_.state();
+  for (const wire::ServiceTraffic& traffic : ports_.traffic->Traffic()) {
+    const wire::Service* service = FindService(state, traffic.service);
+    if (service == nullptr) continue;
+    int64_t ready = 0, held = 0;
+    for (const auto& [id, lease] : state.leases) {
+      if (lease.holder != service->id || lease.phase == wire::LeasePhase::kStopping) continue;
+      if (lease.replaces.empty() || state.leases.count(lease.replaces) == 0) ++held;
+      if (lease.ready && lease.phase == wire::LeasePhase::kActive) ++ready;
+    }
+    const auto startup = sights_.replica_startup.find(service->id);
+    demands_[service->id].Note(traffic, *service, ready, held, now_,
+                               startup == sights_.replica_startup.end()
+                                   ? options_.guesses.replica_startup
+                                   : startup->second,
+                               options_.policy);
+  }
+}
+
+void ControlLoop::DecideAndRecord() {
+  const auto keep_refused = [&](std::vector<std::string> refused) {
+    for (std::string& why : refused) {
+      log::warn("a proposal was refused: {}", why);
+      refused_.push_back(std::move(why));
+    }
+    if (refused_.size() > kRefusedKept)
+      refused_.erase(refused_.begin(), refused_.end() - kRefusedKept);
+  };
+  const sched::Decision decision =
+      ports_.decide(SchedSnapshot(journal_.state(), sights_, demands_, now_, draining_,
+                                  options_.policy, options_.guesses),
+                    options_.policy);
+  explanations_.clear();
+  for (const sched::Explanation& e : decision.explanations) explanations_[e.subject] = e;
+  Intents intents = FromDecision(journal_.state(), decision, now_);
+  keep_refused(std::move(intents.refused));
+  if (!Record(std::move(intents.events))) return;
+
+  const std::vector<learn::Step> steps =
+      learn::Advance(LearnSnapshot(journal_.state(), ports_.files, now_, draining_));
+  if (steps.empty()) return;
+  intents = FromSteps(journal_.state(), steps, options_.env.data_dir, now_);
+  keep_refused(std::move(intents.refused));
+  Record(std::move(intents.events));
+}
+
+void ControlLoop::Step() {
+  {
+    std::lock_guard lock(mutex_);
+    now_ = clock_.Now();
+    const Instant now{now_, ports_.clock->Monotonic()};
+
+    std::vector<SiteReport> reports;
+    for (Driver* driver : ports_.drivers)
+      reports.push_back({driver->site().name, driver->Slots(), driver->Poll()});
+    std::vector<ProbeResult> probes;
+    if (ports_.probe != nullptr) probes = ports_.probe->Take();
+    NoteTraffic();
+
+    bool writes = Record(Observe(journal_.state(), reports, probes, now, sights_));
+    if (writes)
+      writes = Record(Settle(journal_.state(), now_, draining_,
+                             Duration::FromSeconds(options_.policy.share_half_life_s)));
+    if (writes) DecideAndRecord();
+
+    for (const auto& [id, lease] : journal_.state().leases) {
+      const auto [sight, is_new] = sights_.leases.try_emplace(id);
+      if (is_new) sight->second.seen_at = now.monotonic;
+    }
+    Reconcile reconcile{journal_.state(),
+                        options_.env,
+                        sights_,
+                        now_,
+                        [this](const wire::Lease& lease) {
+                          const auto demand = demands_.find(lease.holder);
+                          return demand == demands_.end() ? 0
+                                                          : demand->second.OutstandingAt(lease.id);
+                        },
+                        draining_ ? ShutdownGraceLeft() : Duration{}};
+    for (size_t i = 0; i < ports_.drivers.size(); ++i) {
+      if (reports[i].runs) reconcile.Act(*ports_.drivers[i], *reports[i].runs);
+    }
+    if (ports_.probe != nullptr) {
+      for (const ProbeTarget& target : DueProbes(journal_.state(), now_, sights_))
+        ports_.probe->Start(target);
+    }
+    ForgetOldSights();
+    if (ports_.routing != nullptr) {
+      RouteTable routes = RoutesOf(journal_.state(), draining_);
+      if (!routed_ || !SameRoutes(routes, routes_)) {
+        routes.number = routes_.number + 1;
+        routes_ = std::move(routes);
+        routed_ = true;
+        ports_.routing->Route(routes_);
+      }
+    }
+  }
+  Publish();
+}
+
+Duration ControlLoop::ShutdownGraceLeft() const {
+  const Duration left = drain_began_ + drain_grace_ - ports_.clock->Monotonic();
+  return std::max(left, Duration::Seconds(1));
+}
+
+void ControlLoop::ForgetOldSights() {
+  const State& state = journal_.state();
+  std::erase_if(sights_.leases, [&](const auto& e) { return state.leases.count(e.first) == 0; });
+  std::erase_if(sights_.jobs, [&](const auto& e) { return state.jobs.count(e.first) == 0; });
+  std::erase_if(sights_.replica_startup,
+                [&](const auto& e) { return state.services.count(e.first) == 0; });
+  std::erase_if(demands_, [&](const auto& e) { return state.services.count(e.first) == 0; });
+}
+
+Status ControlLoop::Change(
+    const Actor& actor, const Make& make,
+    const std::function<void(const State&, const std::vector<Event>&)>& read) {
+  {
+    std::lock_guard lock(mutex_);
+    now_ = clock_.Now();
+    const std::vector<Event> events =
+        TRY(make(CommandContext{journal_.state(), actor, now_, options_.env.data_dir}));
+    TRY(journal_.Commit(events));
+    trouble_.clear();
+    read(journal_.state(), events);
+  }
+  Publish();
+  {
+    std::lock_guard lock(wake_mutex_);
+    woken_ = true;
+  }
+  wake_.notify_one();
+  return {};
+}
+
+void ControlLoop::Read(const std::function<void(const State&)>& read) const {
+  std::lock_guard lock(mutex_);
+  read(journal_.state());
+}
+
+std::optional<sched::Explanation> ControlLoop::ExplanationOf(const std::string& subject) const {
+  std::lock_guard lock(mutex_);
+  const auto it = explanations_.find(subject);
+  return it == explanations_.end() ? std::nullopt : std::optional(it->second);
+}
+
+std::string ControlLoop::trouble() const {
+  std::lock_guard lock(mutex_);
+  return trouble_;
+}
+
+Time ControlLoop::Now() const {
+  std::lock_guard lock(mutex_);
+  return now_;
+}
+
+std::vector<std::string> ControlLoop::refused() const {
+  std::lock_guard lock(mutex_);
+  return refused_;
+}
+
+Result<JournalReport> ControlLoop::VerifyNow() {
+  std::lock_guard lock(mutex_);
+  return Verify(*ports_.store, &journal_.state());
+}
+
+// ---- running ----
+
+void ControlLoop::Run() {
+  while (true) {
+    Step();
+    if (drained()) return;
+    std::unique_lock lock(wake_mutex_);
+    wake_.wait_for(lock, Chrono(options_.tick), [&] { return woken_ || stop_; });
+    woken_ = false;
+    if (stop_) return;
+  }
+}
+
+void ControlLoop::RequestStop() {
+  {
+    std::lock_guard lock(wake_mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+}
+
+void ControlLoop::BeginDrain(Duration grace) {
+  {
+    std::lock_guard lock(mutex_);
+    if (draining_) return;
+    draining_ = true;
+    drain_grace_ = grace;
+    drain_began_ = ports_.clock->Monotonic();
+    now_ = clock_.Now();
+    Record({Event{now_,
+                  kLoopActor,
+                  {options_.lab},
+                  fmt::format("lab {} is shutting down: {} leases have {} to save or finish",
+                              options_.lab, journal_.state().leases.size(), Human(grace)),
+                  {},
+                  LabStopping{grace}}});
+  }
+  {
+    std::lock_guard lock(wake_mutex_);
+    woken_ = true;
+  }
+  wake_.notify_one();
+}
+
+bool ControlLoop::drained() const {
+  std::lock_guard lock(mutex_);
+  if (!draining_) return false;
+  return journal_.state().leases.empty() ||
+         ports_.clock->Monotonic() > drain_began_ + drain_grace_ + kDrainSlack;
+}
+
+// ---- views ----
+
+void ControlLoop::Publish() {
+  if (!options_.publish_views) return;
+  std::shared_ptr<const wire::LabView> view;
+  std::string mark;
+  {
+    std::lock_guard lock(mutex_);
+    // Everything that makes a view differ, in short: the journal, traffic, progress, trouble.
+    mark = fmt::format("{}|{}|{}", journal_.seq(), draining_, trouble_);
+    for (const auto& [id, demand] : demands_) {
+      const wire::TrafficView& t = demand.view();
+      fmt::format_to(std::back_inserter(mark), "|{}:{:.3g},{:.3g},{},{},{:.3g},{:.3g}", id,
+                     t.arrivals_per_s, t.completions_per_s, t.outstanding, t.queued, t.ttft_ms,
+                     t.tpot_ms);
+    }
+    for (const auto& [id, sight] : sights_.jobs) {
+      if (sight.progress)
+        fmt::format_to(std::back_inserter(mark), "|{}:{}", id, sight.progress->step);
+    }
+    for (const auto& [site, sight] : sights_.sites)
+      fmt::format_to(std::back_inserter(mark), "|{}:{}", site, sight.reachable);
+    {
+      std::lock_guard view_lock(view_mutex_);
+      if (view_ != nullptr && mark == view_mark_) return;
+    }
+    std::vector<wire::Site> sites;
+    for (Driver* driver : ports_.drivers) sites.push_back(driver->site());
+    view = std::make_shared<const wire::LabView>(
+        ViewOf({journal_.state(), sights_, demands_, std::move(sites), options_.version, now_,
+                started_, journal_.seq(), draining_, trouble_}));
+  }
+  std::lock_guard view_lock(view_mutex_);
+  // Two threads may get here the wrong way round: the older picture is thrown away.
+  if (view_ != nullptr && view->now < view_->now) return;
+  view_ = std::move(view);
+  view_mark_ = std::move(mark);
+  ++view_number_;
+  view_changed_.notify_all();
+}
+
+std::shared_ptr<const wire::LabView> ControlLoop::View() const {
+  std::lock_guard lock(view_mutex_);
+  return view_;
+}
+
+std::shared_ptr<const wire::LabView> ControlLoop::WaitForChange(int64_t view_number,
+                                                                Duration timeout) const {
+  std::unique_lock lock(view_mutex_);
+  view_changed_.wait_for(lock, Chrono(timeout), [&] { return view_number_ > view_number; });
+  return view_;
+}
+
+int64_t ControlLoop::view_number() const {
+  std::lock_guard lock(view_mutex_);
+  return view_number_;
+}
+
+}  // namespace weir::control
