@@ -132,6 +132,8 @@ void Sgemm(ThreadPool* pool, const Gemm& g) {
   Product(pool, {g, DType::kF32, nullptr, 0});
 }
 
+static_assert(cpu::kMaxDotRows == kFewRows);
+
 void MatMul(ThreadPool* pool, const float* x, int64_t rows, const Weights& w, float* y, Into into) {
   const cpu::Table& t = cpu::Active();
   if (rows > cpu::kMaxDotRows) {

@@ -79,7 +79,9 @@ struct Weights {
 };
 // y[rows, w.out] = x[rows, w.in] · w^T (or +=), weights widened on the fly to f32. Few rows
 // (decoding) stream the weights once for all of them; many rows go through the blocked product.
-// A row's result may differ in the last bits between these two.
+// A row's result may differ in the last bits between these two, but not by how many rows came
+// along within the first (up to kFewRows).
+inline constexpr int64_t kFewRows = 8;
 void MatMul(ThreadPool* pool, const float* x, int64_t rows, const Weights& w, float* y,
             Into into = Into::kOverwrite);
 // y[rows, w.in] = x[rows, w.out] · w (or +=): the way back through a layer, for the trainer.

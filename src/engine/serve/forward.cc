@@ -11,7 +11,10 @@ namespace {
 
 // Single tokens that share one pass over the weights. More would take the kernels' other path for
 // many rows, whose last bits differ.
-constexpr size_t kDecodeRows = 8;
+constexpr size_t kDecodeRows = kernels::kFewRows;
+
+// Multiply-adds below which one thread is done before a second has woken up: some 10 us.
+constexpr int64_t kWorthSharing = 1 << 18;
 
 }  // namespace
 
@@ -65,6 +68,11 @@ void Forward::Run(std::span<const Piece> pieces) {
   if (!rows_.empty()) RunRows(rows_);
 }
 
+void Forward::MatMul(const float* x, int64_t rows, const kernels::Weights& w, float* y,
+                     kernels::Into into) {
+  kernels::MatMul(rows * w.out * w.in >= kWorthSharing ? pool_ : nullptr, x, rows, w, y, into);
+}
+
 void Forward::RunRows(std::span<const Row> rows) {
   const model::ModelConfig& c = model_.config();
   const auto n = static_cast<int64_t>(rows.size());
@@ -76,24 +84,26 @@ void Forward::RunRows(std::span<const Row> rows) {
     tokens_.push_back(row.token);
     positions_.push_back(row.position);
   }
-  kernels::Embed(pool_, model_.embedding(), tokens_.data(), n, x_.data());
+  // Row-wise steps are small beside the products: one thread, no waking of others.
+  kernels::Embed(nullptr, model_.embedding(), tokens_.data(), n, x_.data());
   for (int l = 0; l < c.layers; ++l) {
     const model::Layer& layer = model_.layers()[static_cast<size_t>(l)];
-    kernels::RmsNorm(pool_, x_.data(), layer.input_norm, n, c.dim, c.norm_eps, normed_.data(),
+    kernels::RmsNorm(nullptr, x_.data(), layer.input_norm, n, c.dim, c.norm_eps, normed_.data(),
                      nullptr);
-    kernels::MatMul(pool_, normed_.data(), n, layer.q, q_.data());
-    kernels::MatMul(pool_, normed_.data(), n, layer.k, k_.data());
-    kernels::MatMul(pool_, normed_.data(), n, layer.v, v_.data());
-    kernels::Rope(pool_, rope_, positions_.data(), n, c.heads, c.q_dim(), q_.data());
-    kernels::Rope(pool_, rope_, positions_.data(), n, c.kv_heads, c.kv_dim(), k_.data());
+    MatMul(normed_.data(), n, layer.q, q_.data());
+    MatMul(normed_.data(), n, layer.k, k_.data());
+    MatMul(normed_.data(), n, layer.v, v_.data());
+    kernels::Rope(nullptr, rope_, positions_.data(), n, c.heads, c.q_dim(), q_.data());
+    kernels::Rope(nullptr, rope_, positions_.data(), n, c.kv_heads, c.kv_dim(), k_.data());
     Attend(l, rows);
-    kernels::MatMul(pool_, attended_.data(), n, layer.o, x_.data(), kernels::Into::kAccumulate);
-    kernels::RmsNorm(pool_, x_.data(), layer.post_norm, n, c.dim, c.norm_eps, normed_.data(),
+    MatMul(attended_.data(), n, layer.o, x_.data(), kernels::Into::kAccumulate);
+    kernels::RmsNorm(nullptr, x_.data(), layer.post_norm, n, c.dim, c.norm_eps, normed_.data(),
                      nullptr);
-    kernels::MatMul(pool_, normed_.data(), n, layer.gate, gate_.data());
-    kernels::MatMul(pool_, normed_.data(), n, layer.up, up_.data());
-    kernels::SwiGlu(pool_, gate_.data(), up_.data(), n, c.ffn_dim, c.ffn_dim, gate_.data());
-    kernels::MatMul(pool_, gate_.data(), n, layer.down, x_.data(), kernels::Into::kAccumulate);
+    MatMul(normed_.data(), n, layer.gate, gate_.data());
+    MatMul(normed_.data(), n, layer.up, up_.data());
+    kernels::SwiGlu(n * c.ffn_dim >= kWorthSharing / 16 ? pool_ : nullptr, gate_.data(), up_.data(),
+                    n, c.ffn_dim, c.ffn_dim, gate_.data());
+    MatMul(gate_.data(), n, layer.down, x_.data(), kernels::Into::kAccumulate);
   }
   // Only rows whose logits somebody wants go through the head: the last of a prompt, all decodes.
   int64_t wanted = 0;
@@ -105,9 +115,9 @@ void Forward::RunRows(std::span<const Row> rows) {
   }
   if (wanted == 0) return;
   CHECK(wanted <= static_cast<int64_t>(kDecodeRows));
-  kernels::RmsNorm(pool_, x_.data(), model_.final_norm(), wanted, c.dim, c.norm_eps, normed_.data(),
-                   nullptr);
-  kernels::MatMul(pool_, normed_.data(), wanted, model_.head(), logits_.data());
+  kernels::RmsNorm(nullptr, x_.data(), model_.final_norm(), wanted, c.dim, c.norm_eps,
+                   normed_.data(), nullptr);
+  MatMul(normed_.data(), wanted, model_.head(), logits_.data());
   const float* from = logits_.data();
   for (const Row& row : rows) {
     if (row.logits == nullptr) continue;
@@ -148,7 +158,9 @@ void Forward::Attend(int layer, std::span<const Row> rows) {
                         .length = rows[r].position + 1,
                         .out = &attended_[at]});
   }
-  kernels::AttendCached(pool_,
+  int64_t attended = 0;
+  for (const kernels::CachedQuery& query : queries_) attended += query.length;
+  kernels::AttendCached(2 * attended * c.q_dim() >= kWorthSharing ? pool_ : nullptr,
                         {.heads = c.heads,
                          .kv_heads = c.kv_heads,
                          .head_dim = c.head_dim,

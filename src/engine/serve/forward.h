@@ -42,6 +42,8 @@ class Forward {
     float* logits;
   };
   void RunRows(std::span<const Row> rows);
+  void MatMul(const float* x, int64_t rows, const kernels::Weights& w, float* y,
+              kernels::Into into = kernels::Into::kOverwrite);
   void Attend(int layer, std::span<const Row> rows);
 
   const model::Model& model_;
