@@ -159,6 +159,23 @@ test('the focus is visible on everything that Tab reaches', async () => {
   });
 });
 
+test('the focus stays where it is while news come in', mockOnly, async () => {
+  const lab = new MockLab();
+  await withPage({ mock: { lab } }, async ({ page }) => {
+    const focused = () =>
+      page.evaluate(() => document.activeElement?.closest('[data-job]')?.getAttribute('data-job'));
+    await page.focus('[data-job="job-4"] a');
+    await page.waitForTimeout(700);
+    assert.equal(await focused(), 'job-4');
+    // the row moves to the top, and one above it goes away
+    Object.assign(lab.jobs[3], { phase: 'running', submitted_us: 1 });
+    lab.jobs.splice(2, 1);
+    await page.waitForSelector('[data-job="job-3"]', { state: 'detached' });
+    assert.equal(await page.getAttribute('[data-job]', 'data-job'), 'job-4');
+    assert.equal(await focused(), 'job-4');
+  });
+});
+
 test('why: a waiting job says what it waits for and what would change it', mockOnly, async () => {
   await withPage({}, async ({ page }) => {
     await page.click('[data-job="job-4"] a');

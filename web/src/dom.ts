@@ -80,45 +80,47 @@ export function renderIfChanged(el: HTMLElement, state: unknown, build: () => Ch
   if (key) el.querySelector<HTMLElement>(`[data-key="${CSS.escape(key)}"]`)?.focus();
 }
 
+interface Row<T, E> {
+  el: E;
+  update: (item: T) => void;
+  destroy?: () => void;
+}
+
 /**
  * Rows of a list, by key: each row is made once, updated in place, moved only when the order
- * changed and removed with its item.
+ * changed and removed with its item. They follow `head`, or are all that `parent` has. The focus
+ * stays where it is, though moving an element in the document takes it away.
  */
-export class Rows<T, E extends HTMLElement = HTMLElement> {
-  private rows = new Map<string, { el: E; update: (item: T) => void }>();
+export class Rows<T> {
+  private rows = new Map<string, Row<T, HTMLElement>>();
 
   constructor(
     private parent: Element,
     private keyOf: (item: T) => string,
-    private make: (item: T) => { el: E; update: (item: T) => void; destroy?: () => void },
+    private make: (item: T) => Row<T, HTMLElement>,
+    private head: Element | null = null,
   ) {}
 
   set(items: readonly T[]): void {
-    const wanted = new Set<string>();
-    let at: Element | null = this.parent.firstElementChild;
-    for (const item of items) {
-      const key = this.keyOf(item);
-      if (wanted.has(key)) continue;
-      wanted.add(key);
-      let row = this.rows.get(key);
-      if (!row) this.rows.set(key, (row = this.make(item)));
-      row.update(item);
-      if (row.el === at) {
-        at = at.nextElementSibling;
-      } else {
-        this.parent.insertBefore(row.el, at);
-      }
-    }
+    const focused = document.activeElement;
+    const wanted = new Map(items.map((item) => [this.keyOf(item), item]));
     for (const [key, row] of this.rows) {
       if (wanted.has(key)) continue;
-      (row as { destroy?: () => void }).destroy?.();
+      row.destroy?.();
       row.el.remove();
       this.rows.delete(key);
     }
-  }
-
-  elements(): E[] {
-    return [...this.rows.values()].map((r) => r.el);
+    let at = this.head ? this.head.nextElementSibling : this.parent.firstElementChild;
+    for (const [key, item] of wanted) {
+      let row = this.rows.get(key);
+      if (!row) this.rows.set(key, (row = this.make(item)));
+      row.update(item);
+      if (row.el === at) at = at.nextElementSibling;
+      else this.parent.insertBefore(row.el, at);
+    }
+    if (focused !== document.activeElement && focused?.isConnected) {
+      (focused as HTMLElement).focus({ preventScroll: true });
+    }
   }
 }
 

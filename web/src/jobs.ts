@@ -104,26 +104,23 @@ export function createJobs(store: Store, curves: Curves) {
   const none = empty('No job was submitted yet.', kCommands.job);
   const head = (text: string, cls = '', title = '') =>
     h('th', { scope: 'col', class: cls, title: title || undefined }, text);
-  const table = h(
-    'table',
-    { class: 'jobs' },
+  const thead = h(
+    'thead',
+    null,
     h(
-      'thead',
+      'tr',
       null,
-      h(
-        'tr',
-        null,
-        head('Job'),
-        head('Phase'),
-        head('Slots', 'num', 'held now, of least to most'),
-        head('Progress'),
-        head('Loss', 'num', 'training loss, nats per token'),
-        head('Held-out', 'num', 'loss on text kept out of training'),
-        head('Tokens/s', 'num wide'),
-        head('Time left', 'num'),
-      ),
+      head('Job'),
+      head('Phase'),
+      head('Slots', 'num', 'held now, of least to most'),
+      head('Progress'),
+      head('Loss', 'num', 'training loss, nats per token'),
+      head('Held-out', 'num', 'loss on text kept out of training'),
+      head('Tokens/s', 'num wide'),
+      head('Time left', 'num'),
     ),
   );
+  const table = h('table', { class: 'jobs' }, thead);
   const scroll = h('div', { class: 'scroll-x' }, table);
   const more = h('button', { type: 'button', class: 'quiet more', hidden: true });
   let all = false;
@@ -163,6 +160,7 @@ export function createJobs(store: Store, curves: Curves) {
     table,
     (j) => j.id,
     () => row(store),
+    thead,
   );
 
   function paintCurve(view: LabView): void {
