@@ -13,6 +13,7 @@ class App;
 namespace weir::app {
 
 void AddVersionCommand(CLI::App& app, int& exit_status);
+void AddLoadCommand(CLI::App& app, int& exit_status);
 void AddShimCommand(CLI::App& app, int& exit_status);
 void AddTrainCommand(CLI::App& app, int& exit_status);
 void AddDatasetBuildCommand(CLI::App& dataset, int& exit_status);  // below `dataset`

@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   int exit_status = 0;
 
   AddVersionCommand(app, exit_status);
+  AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);
   AddTrainCommand(app, exit_status);
 

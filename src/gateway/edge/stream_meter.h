@@ -31,7 +31,7 @@ class StreamMeter {
 
  private:
   static constexpr size_t kTail = 512;
-  const bool event_stream_;
+  bool event_stream_;
   bool any_ = false;
   bool in_event_ = false;
   bool line_empty_ = true;  // nothing on this line yet
