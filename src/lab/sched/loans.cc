@@ -94,6 +94,7 @@ std::vector<Lent> LendFrom(Plan* plan, int site, int64_t n, int64_t lasting, int
     const int64_t whole = (std::ssize(lent) + std::min(room, claimant.need.slots)) / r * r;
     claimant.need.slots = whole - std::ssize(lent);
   }
+  const int64_t most = std::ssize(lent) + claimant.need.slots;  // a pause may free more
   claimant.caps = LendCaps(*plan);
   claimant.may_pause = false;
   *victims = FindVictims(*plan, claimant);
@@ -102,7 +103,7 @@ std::vector<Lent> LendFrom(Plan* plan, int site, int64_t n, int64_t lasting, int
     claimant.need.slots = std::min(claimant.need.slots, lasting * r - std::ssize(lent));
     *victims = FindVictims(*plan, claimant);
   }
-  const int64_t whole = std::min(n, (std::ssize(lent) + Sum(*victims)) / r) * r;
+  const int64_t whole = std::min(most, std::ssize(lent) + Sum(*victims)) / r * r;
   while (std::ssize(lent) > whole) {  // idle slots that make no whole replica go back
     plan->pool.Add(lent.back().slot);
     plan->AddLent(lent.back().team, -1);

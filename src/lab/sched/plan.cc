@@ -23,16 +23,6 @@ std::vector<std::string_view> IdsOf(const std::vector<SlotState>& slots) {
   return ids;
 }
 
-std::vector<int> Indexes(const std::vector<std::string>& ids,
-                         const std::unordered_map<std::string_view, int>& index) {
-  std::vector<int> out;
-  for (const std::string& id : ids) {
-    if (const auto it = index.find(id); it != index.end()) out.push_back(it->second);
-  }
-  std::sort(out.begin(), out.end());
-  out.erase(std::unique(out.begin(), out.end()), out.end());
-  return out;
-}
 }  // namespace
 
 Plan::Plan(const Snapshot& s, const Policy& p)
@@ -41,9 +31,9 @@ Plan::Plan(const Snapshot& s, const Policy& p)
   coming.resize(places.sites());
   claims_in_.resize(places.sites());
   claimed_in_.resize(places.sites());
-  std::unordered_map<std::string_view, int> slot_index;
+  slot_index_.reserve(s.slots.size());
   for (int i = 0; i < static_cast<int>(s.slots.size()); ++i) {
-    slot_index.emplace(s.slots[i].id, i);
+    slot_index_.emplace(s.slots[i].id, i);
     if (!s.slots[i].usable) continue;
     ++usable;
     if (s.slots[i].lease.empty()) pool.Add(i);
@@ -62,7 +52,24 @@ Plan::Plan(const Snapshot& s, const Policy& p)
   }
   std::stable_sort(by_tier.begin(), by_tier.end(),
                    [&](int a, int b) { return services[a].spec().tier < services[b].spec().tier; });
-  ReadLoans(slot_index);
+  ReadLoans();
+  ReadLeases();
+  for (int i = 0; i < static_cast<int>(loans.size()); ++i) {
+    for (int k = 0; k < static_cast<int>(services.size()); ++k) {
+      if (services[k].name() == loans[i].loan->service) loans[i].service = k;
+    }
+    if (loans[i].service >= 0) services[loans[i].service].loans.push_back(i);
+  }
+  for (ServicePlan& service : services) {
+    std::stable_sort(service.loans.begin(), service.loans.end(),
+                     [&](int a, int b) { return loans[a].loan->opened < loans[b].loan->opened; });
+  }
+  ReadClaims();
+  FindEntitlements();
+}
+
+void Plan::ReadLeases() {
+  const Snapshot& s = snapshot;
   std::unordered_map<std::string_view, int> job_index, service_index, loan_index;
   for (int i = 0; i < static_cast<int>(jobs.size()); ++i) job_index.emplace(jobs[i].id(), i);
   for (int i = 0; i < static_cast<int>(services.size()); ++i) {
@@ -80,8 +87,11 @@ Plan::Plan(const Snapshot& s, const Policy& p)
     if (lease.phase != LeasePhase::kStopping) live.emplace(lease.id, &lease);
   }
   std::vector<bool> taken_over(s.slots.size());  // by a replica that stays where another stops
-  for (const wire::Lease& lease : s.leases) {
-    std::vector<int> slots = Indexes(lease.slots, slot_index);
+  std::vector<std::vector<int>> slots_of(s.leases.size());
+  for (size_t i = 0; i < s.leases.size(); ++i) {
+    const wire::Lease& lease = s.leases[i];
+    slots_of[i] = SlotsOf(lease.slots);
+    const std::vector<int>& slots = slots_of[i];
     for (int slot : slots) {  // whatever the slot itself says
       pool.Remove(slot);
       leased[slot] = true;
@@ -90,8 +100,9 @@ Plan::Plan(const Snapshot& s, const Policy& p)
       for (int slot : slots) taken_over[slot] = true;
     }
   }
-  for (const wire::Lease& lease : s.leases) {
-    std::vector<int> slots = Indexes(lease.slots, slot_index);
+  for (size_t i = 0; i < s.leases.size(); ++i) {
+    const wire::Lease& lease = s.leases[i];
+    std::vector<int>& slots = slots_of[i];
     if (slots.empty()) continue;
     const int site = places.site_of(slots.front());
     const bool stopping = lease.phase == LeasePhase::kStopping;
@@ -147,18 +158,6 @@ Plan::Plan(const Snapshot& s, const Policy& p)
     service.ready += lease.ready && !stopping && !replica.second;
     service.replicas.push_back(std::move(replica));
   }
-  for (int i = 0; i < static_cast<int>(loans.size()); ++i) {
-    for (int k = 0; k < static_cast<int>(services.size()); ++k) {
-      if (services[k].name() == loans[i].loan->service) loans[i].service = k;
-    }
-    if (loans[i].service >= 0) services[loans[i].service].loans.push_back(i);
-  }
-  for (ServicePlan& service : services) {
-    std::stable_sort(service.loans.begin(), service.loans.end(),
-                     [&](int a, int b) { return loans[a].loan->opened < loans[b].loan->opened; });
-  }
-  ReadClaims(slot_index);
-  FindEntitlements();
 }
 
 void Plan::ReadTeams() {
@@ -195,13 +194,13 @@ void Plan::ReadTeams() {
   }
 }
 
-void Plan::ReadLoans(const std::unordered_map<std::string_view, int>& slot_index) {
+void Plan::ReadLoans() {
   for (const wire::Loan& loan : snapshot.loans) {
     LoanPlan plan{.loan = &loan, .open = loan.phase == wire::LoanPhase::kOpen};
     for (const wire::LoanPart& part : loan.parts) {
       out_on_loan += std::ssize(part.slots);
       AddLent(TeamOf(part.team), std::ssize(part.slots));
-      for (int slot : Indexes(part.slots, slot_index)) {
+      for (int slot : SlotsOf(part.slots)) {
         plan.slots.push_back(slot);
         pool.Remove(slot);
       }
@@ -211,7 +210,7 @@ void Plan::ReadLoans(const std::unordered_map<std::string_view, int>& slot_index
   }
 }
 
-void Plan::ReadClaims(const std::unordered_map<std::string_view, int>& slot_index) {
+void Plan::ReadClaims() {
   for (int i = 0; i < static_cast<int>(jobs.size()); ++i) {
     JobPlan& job = jobs[i];
     const JobState& state = *job.state;
@@ -221,7 +220,7 @@ void Plan::ReadClaims(const std::unordered_map<std::string_view, int>& slot_inde
       continue;
     }
     std::vector<int> claim;
-    for (int slot : Indexes(state.last_slots, slot_index)) {
+    for (int slot : SlotsOf(state.last_slots)) {
       if (pool.Has(slot)) claim.push_back(slot);
     }
     if (claim.empty() || std::ssize(claim) < (resized ? 1 : job.spec().min_slots)) continue;
@@ -257,6 +256,17 @@ void Plan::FindEntitlements() {
   const std::vector<double> entitled =
       Entitlements(nodes, static_cast<double>(usable - product_running));
   for (size_t i = 0; i < teams.size(); ++i) teams[i].entitled = entitled[i];
+}
+
+std::vector<int> Plan::SlotsOf(const std::vector<std::string>& ids) const {
+  std::vector<int> out;
+  out.reserve(ids.size());
+  for (const std::string& id : ids) {
+    if (const auto it = slot_index_.find(id); it != slot_index_.end()) out.push_back(it->second);
+  }
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
 }
 
 std::vector<std::string> Plan::SlotIds(const std::vector<int>& slots) const {

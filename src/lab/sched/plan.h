@@ -106,6 +106,8 @@ class Plan {
   std::vector<Action> actions;
 
   const std::string& slot_id(int slot) const { return snapshot.slots[slot].id; }
+  // Known ones, sorted.
+  std::vector<int> SlotsOf(const std::vector<std::string>& ids) const;
   std::vector<std::string> SlotIds(const std::vector<int>& slots) const;
   int TeamOf(std::string_view name) const;
   bool Within(int team, int ancestor) const;  // team is it, or below it
@@ -135,13 +137,13 @@ class Plan {
   int64_t LostSteps(const JobPlan& job) const;
 
  private:
-  std::unordered_map<std::string_view, int> team_index_;
+  std::unordered_map<std::string_view, int> team_index_, slot_index_;
   std::vector<std::vector<int>> claims_in_;  // per site: jobs with claims
   std::vector<int64_t> claimed_in_;          // per site: slots
   void ReadTeams();
+  void ReadLoans();
   void ReadLeases();
-  void ReadLoans(const std::unordered_map<std::string_view, int>& slot_index);
-  void ReadClaims(const std::unordered_map<std::string_view, int>& slot_index);
+  void ReadClaims();
   void FindEntitlements();
 };
 

@@ -52,10 +52,14 @@ void ComeDown(Plan* plan, ServicePlan* s) {
                  {"replicas", static_cast<double>(held)},
                  {"needed", static_cast<double>(target)},
                  {"calm_s", calm.seconds()}}};
+  // A loan is kept for demand only: a floor beyond what is guaranteed is no reason for one.
+  ServiceState without_floor = *s->state;
+  without_floor.service.spec.min_replicas = 0;
+  const int64_t demanded = CalmReplicas(without_floor, plan->policy);
   for (size_t k = s->loans.size(); k-- > 0;) {
     LoanPlan* loan = &plan->loans[s->loans[k]];
     const int64_t on_it = LoanReplicas(*plan, *s, *loan);
-    if (!loan->open || held - on_it < target) continue;
+    if (!loan->open || held - on_it < demanded) continue;
     held -= on_it;
     RecallAndDrain(plan, s->loans[k], reason);
   }
@@ -237,6 +241,25 @@ void SetShed(Plan* plan, ServicePlan* s) {
                         d.arrivals_per_s, s->ready, serves, s->unmet, tier));
 }
 
+// What a surge still needs after its team's guarantee: product's idle slots, a cheaper version,
+// loans.
+void ServeSurge(Plan* plan, ServicePlan* s, int64_t need) {
+  const int64_t wanted = WantedReplicas(*s->state, s->ready, plan->policy);
+  ServiceState lasting = *s->state;  // what is needed once the queue is served off
+  lasting.demand.queued = 0;
+  const int64_t queue_only = wanted - WantedReplicas(lasting, s->ready, plan->policy);
+  if (need > 0) {
+    const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
+    need -= UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), reason);
+    if (need > 0 && TryCheaper(plan, s, reason)) return;
+    if (need > 0) need -= OpenLoans(plan, s, need, need - queue_only, reason);
+  }
+  // All the replicas that it may have run, and it is not enough: the rest is unmet as well.
+  const int64_t beyond = ReplicasFor(lasting, s->ready, plan->policy) -
+                         std::max(s->spec().min_replicas, s->spec().max_replicas);
+  s->unmet = std::max<int64_t>(need - queue_only, 0) + std::max<int64_t>(beyond, 0);
+}
+
 }  // namespace
 
 void GiveBack(Plan* plan) {
@@ -302,29 +325,21 @@ void ServeProduct(Plan* plan) {
     floor[i] = UseGuarantee(plan, s, need, reason);
     s->short_of_floor = need - floor[i];
   }
+  // What is guaranteed goes to every service before any borrows or is lent something.
+  std::vector<int64_t> need(plan->services.size());
   for (int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
-    if (s->state->service.phase != wire::ServicePhase::kActive) continue;
+    if (!starts(*s) || !s->surging) continue;
     int64_t held = s->own() + floor[i];
     for (int l : s->loans) held += LoanReplicas(*plan, *s, plan->loans[l]);
     const int64_t wanted = WantedReplicas(*s->state, s->ready, plan->policy);
-    int64_t need = wanted - held;
-    if (s->surging && starts(*s) && need > 0) {
-      const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
-      need -= UseGuarantee(plan, s, need, reason);
-      need -= UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), reason);
-      if (need > 0 && !TryCheaper(plan, s, reason)) {
-        ServiceState lasting = *s->state;
-        lasting.demand.queued = 0;
-        const int64_t queue_only = wanted - WantedReplicas(lasting, s->ready, plan->policy);
-        need -= OpenLoans(plan, s, need, need - queue_only, reason);
-        s->unmet = need;
-      }
-    }
-    // All replicas that it may have run, and it is not enough: the rest is unmet as well.
-    const int64_t beyond =
-        ReplicasFor(*s->state, s->ready, plan->policy) - std::max(wanted, s->spec().max_replicas);
-    if (s->surging) s->unmet += std::max<int64_t>(beyond, 0);
+    need[i] = std::max<int64_t>(wanted - held, 0);
+    need[i] -= UseGuarantee(plan, s, need[i], DemandReason(*plan, *s, wanted, "a surge"));
+  }
+  for (int i : plan->by_tier) {
+    ServicePlan* s = &plan->services[i];
+    if (s->state->service.phase != wire::ServicePhase::kActive) continue;
+    if (s->surging) ServeSurge(plan, s, need[i]);
     SetShed(plan, s);
   }
 }

@@ -323,14 +323,9 @@ class Research {
     std::stable_sort(starts_.begin(), starts_.end(), [&](const Start& a, const Start& b) {
       return claim_size_[a.job] > 0 && claim_size_[b.job] == 0;
     });
-    std::map<std::string_view, int> index;
-    for (int s = 0; s < plan_.places.slots(); ++s) index.emplace(plan_.slot_id(s), s);
     for (const Start& start : starts_) {
       const JobPlan& job = plan_.jobs[start.job];
-      std::vector<int> last;
-      for (const std::string& id : job.state->last_slots) {
-        if (const auto it = index.find(id); it != index.end()) last.push_back(it->second);
-      }
+      const std::vector<int> last = plan_.SlotsOf(job.state->last_slots);
       const TeamPlan& team = plan_.teams[job.team];
       Action action{.kind = ActionKind::kStartJob, .job = job.id()};
       action.slots = plan_.SlotIds(plan_.pool.Take(start.site, start.size, last));
@@ -363,6 +358,7 @@ class Research {
 
   void Grow(const std::vector<int64_t>& idle) {
     for (const ServicePlan& s : plan_.services) {
+      if (s.state->service.phase != wire::ServicePhase::kActive) continue;
       if (s.state->demand.above_since.is_set() || s.short_of_floor > 0) return;
     }
     std::vector<int64_t> rested(left_.size());  // idle for long enough, per site

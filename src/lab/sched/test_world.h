@@ -28,7 +28,7 @@ struct TestWorld {
   };  // (service name, seconds since the start) -> requests/s
   std::function<int()> stop_takes_s = [] { return 2; };
   int startup_s = 3;
-  int next = 0;
+  int next = 0, next_job = 0, next_service = 0;
   std::map<std::string, Time> ends_at;   // stopping leases
   std::map<std::string, Time> ready_at;  // starting replicas
   Decision last;
@@ -58,7 +58,7 @@ struct TestWorld {
   JobState& AddJob(const std::string& team, int64_t min_slots, int64_t max_slots, double slot_s,
                    bool checkpointable = true) {
     JobState j;
-    j.job.id = "job-" + Pad(++next);
+    j.job.id = "job-" + Pad(++next_job);
     j.job.spec = {.name = j.job.id,
                   .team = team,
                   .min_slots = min_slots,
@@ -73,7 +73,7 @@ struct TestWorld {
   ServiceState& AddService(const std::string& name, const std::string& team, int64_t min_replicas,
                            int64_t max_replicas, double replica_rate, int64_t slots = 1) {
     ServiceState v;
-    v.service.id = "svc-" + Pad(++next);
+    v.service.id = "svc-" + Pad(++next_service);
     v.service.spec = {.name = name,
                       .team = team,
                       .model = "m",

@@ -1,0 +1,203 @@
+// The small parts: shares, sizing, forecast, placement, the table of options.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "base/random.h"
+#include "lab/sched/forecast.h"
+#include "lab/sched/placement.h"
+#include "lab/sched/policy.h"
+#include "lab/sched/shares.h"
+#include "lab/sched/sizing.h"
+
+namespace weir::sched {
+namespace {
+
+TEST(Shares, GuaranteeFirstThenByWeight) {
+  const auto x = Entitlements({{-1, 4, 1, 0, 10}, {-1, 0, 2, 0, 10}}, 10);
+  EXPECT_DOUBLE_EQ(x[0], 6);
+  EXPECT_DOUBLE_EQ(x[1], 4);
+}
+TEST(Shares, WhatATeamCannotUseGoesToTheOthers) {
+  const auto x = Entitlements({{-1, 6, 1, 0, 1}, {-1, 0, 1, 0, 20}, {-1, 0, 1, 0, 2}}, 10);
+  EXPECT_EQ(x, (std::vector<double>{1, 7, 2}));
+}
+TEST(Shares, ACreditIsPaidBackBeforeWeights) {
+  const double owed = OwedSlots(3600, 3600);
+  EXPECT_NEAR(owed, std::log(2), 1e-9);
+  const auto x = Entitlements({{-1, 0, 1, 2, 10}, {-1, 0, 1, 0, 10}}, 10);
+  EXPECT_EQ(x, (std::vector<double>{6, 4}));
+  EXPECT_DOUBLE_EQ(PayBack(100, Duration::Seconds(3600), 3600), 50);
+}
+TEST(Shares, AParentsShareIsDividedAmongThoseBelowIt) {
+  //   a (guarantee 6) -> a1, a2;  b
+  const auto x =
+      Entitlements({{-1, 6, 1, 0, 0}, {0, 0, 1, 0, 9}, {0, 0, 3, 0, 9}, {-1, 0, 1, 0, 9}}, 10);
+  EXPECT_EQ(x, (std::vector<double>{8, 2, 6, 2}));
+}
+TEST(Shares, SumToWhatThereIsOrIsAskedForAndNeverExceedDemand) {
+  Random random(3);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<ShareNode> nodes;
+    double demand = 0;
+    for (int i = 0; i < random.Between(1, 9); ++i) {
+      nodes.push_back({i > 0 && random.Chance(0.5) ? static_cast<int>(random.Below(i)) : -1,
+                       static_cast<double>(random.Between(0, 5)),
+                       static_cast<double>(random.Between(1, 4)), random.Uniform(),
+                       static_cast<double>(random.Between(0, 9))});
+      demand += nodes.back().demand;
+    }
+    const double capacity = static_cast<double>(random.Between(0, 30));
+    const auto x = Entitlements(nodes, capacity);
+    double top = 0;
+    for (size_t i = 0; i < nodes.size(); ++i) top += nodes[i].parent < 0 ? x[i] : 0;
+    EXPECT_NEAR(top, std::min(capacity, demand), 1e-9);
+  }
+}
+
+ServiceState Service(double rate, double arrivals) {
+  ServiceState s;
+  s.service.spec = {.name = "s", .min_replicas = 1, .max_replicas = 10};
+  s.demand.service_rate_per_replica = rate;
+  s.demand.arrivals_per_s = arrivals;
+  return s;
+}
+TEST(Sizing, ReplicasForALoad) {
+  const Policy policy;
+  struct {
+    const char* name;
+    double arrivals, forecast, queued;
+    int64_t wanted;
+  } const kRows[] = {
+      {"no load: the floor", 0, 0, 0, 1},     {"seven at 70% of ten", 7, 0, 0, 1},
+      {"a little more", 7.01, 0, 0, 2},       {"a forecast counts", 1, 20, 0, 3},
+      {"a queue is served off", 7, 0, 35, 2}, {"not above max", 1000, 0, 0, 10},
+  };
+  for (const auto& row : kRows) {
+    ServiceState s = Service(10, row.arrivals);
+    s.demand.forecast_per_s = row.forecast;
+    s.demand.queued = row.queued;
+    EXPECT_EQ(WantedReplicas(s, 1, policy), row.wanted) << row.name;
+  }
+}
+TEST(Sizing, AMissedSloOfBusyReplicasAsksForOneMore) {
+  const Policy policy;
+  ServiceState s = Service(10, 5);
+  s.demand.ttft_ms = 5000;
+  EXPECT_EQ(ReplicasFor(s, 2, policy), 1) << "idle replicas that are slow are not helped by more";
+  s.demand.outstanding = 16;
+  EXPECT_EQ(ReplicasFor(s, 2, policy), 3);
+}
+TEST(Sizing, NoLoadIsBetweenTwoSizes) {
+  const Policy policy;
+  for (double load = 0; load < 60; load += 0.05) {
+    const ServiceState s = Service(10, load);
+    const int64_t calm = CalmReplicas(s, policy);
+    EXPECT_LE(WantedReplicas(s, calm, policy), calm) << load;
+  }
+}
+TEST(Sizing, MarksKeepTheirTimeWhileTheyHold) {
+  const Policy policy;
+  ServiceState s = Service(10, 50);
+  UpdateMarks(&s, 2, 2, Time{100}, policy);
+  UpdateMarks(&s, 2, 2, Time{200}, policy);
+  EXPECT_EQ(s.demand.above_since, Time{100});
+  EXPECT_FALSE(s.demand.below_since.is_set());
+  s.demand.arrivals_per_s = 1;
+  UpdateMarks(&s, 2, 2, Time{300}, policy);
+  EXPECT_FALSE(s.demand.above_since.is_set());
+  EXPECT_EQ(s.demand.below_since, Time{300});
+  s.demand.arrivals_per_s = 6.5;  // neither: too much for one at the low mark, no more than two
+  UpdateMarks(&s, 2, 2, Time{400}, policy);
+  EXPECT_FALSE(s.demand.below_since.is_set());
+}
+
+TEST(Forecast, FollowsARamp) {
+  Forecast f;
+  for (int t = 1; t <= 60; ++t) f.Observe(Time{t * 1'000'000}, 10.0 * t);
+  EXPECT_NEAR(f.At(Time{60'000'000}), 600, 20);
+  EXPECT_NEAR(f.At(Time{65'000'000}), 650, 30);
+}
+TEST(Forecast, AStepIsNotTheStartOfAnEndlessRamp) {
+  Forecast f;
+  for (int t = 1; t <= 30; ++t) f.Observe(Time{t * 1'000'000}, 2);
+  for (int t = 31; t <= 33; ++t) f.Observe(Time{t * 1'000'000}, 20);
+  EXPECT_LE(f.At(Time{43'000'000}), 30);
+  for (int t = 34; t <= 60; ++t) f.Observe(Time{t * 1'000'000}, 20);
+  EXPECT_NEAR(f.At(Time{70'000'000}), 20, 1);
+}
+TEST(Forecast, AGapStartsAnewAndOddSamplesAreIgnored) {
+  Forecast f;
+  EXPECT_EQ(f.At(Time{5}), 0);
+  for (int t = 1; t <= 10; ++t) f.Observe(Time{t * 1'000'000}, 100.0 * t);
+  f.Observe(Time{100'000'000}, 3);
+  f.Observe(Time{100'000'000}, 900);
+  f.Observe(Time{101'000'000}, NAN);
+  EXPECT_DOUBLE_EQ(f.At(Time{110'000'000}), 3);
+  f.Observe(Time{101'000'000}, 0);
+  f.Observe(Time{102'000'000}, 0);
+  EXPECT_GE(f.At(Time{190'000'000}), 0);
+}
+
+TEST(Placement, PrefersOneNodeAndTheTightestFit) {
+  const Places places({"s/a/0", "s/a/1", "s/a/2", "s/b/0", "s/b/1", "t/c/0"});
+  SlotPool pool(places);
+  for (int i = 0; i < 6; ++i) pool.Add(i);
+  EXPECT_EQ(pool.Take(0, 2), (std::vector<int>{3, 4}));
+  EXPECT_EQ(pool.Take(0, 2, {2}), (std::vector<int>{0, 2}));
+  EXPECT_EQ(pool.FreeIn(0), 1);
+  EXPECT_EQ(pool.FreeIn(1), 1);
+}
+TEST(Placement, WhatStaysOfAGangIsOnFewNodes) {
+  const Places places({"s/a/0", "s/a/1", "s/a/2", "s/b/0"});
+  EXPECT_EQ(GiveUp(places, {0, 1, 2, 3}, 1), (std::vector<int>{3}));
+  EXPECT_EQ(GiveUp(places, {0, 1, 2, 3}, 2), (std::vector<int>{2, 3}));
+}
+
+TEST(PolicyTable, EveryDefaultIsWithinItsRangeAndReadsBack) {
+  std::map<std::string, std::string> all;
+  for (const PolicyOption& o : PolicyOptions()) all[std::string(o.name)] = o.default_text;
+  const auto policy = PolicyFrom(all);
+  ASSERT_TRUE(policy) << policy.error().ToString();
+  for (const PolicyOption& o : PolicyOptions()) {
+    EXPECT_EQ(PolicyValue(*policy, o.name), o.default_text) << o.name;
+    EXPECT_TRUE(o.what.ends_with(".")) << o.name;
+  }
+}
+TEST(PolicyTable, EachBadValueIsNamedWithWhatIsAllowed) {
+  struct {
+    const char *name, *text, *says;
+  } const kRows[] = {
+      {"loan_terms", "1m", "loan_terms is not known"},
+      {"loan_term", "ten", "is not a duration such as 90s"},
+      {"loan_term", "1s", "is outside 10s..7d"},
+      {"lowest_tier", "1.5", "is not a whole number"},
+      {"target_utilization", "nan", "is not a number"},
+      {"break_jobs", "yes", "is not true or false"},
+      {"low_mark", "0.9", "is not below target_utilization"},
+  };
+  for (const auto& row : kRows) {
+    const auto policy = PolicyFrom({{row.name, row.text}});
+    ASSERT_FALSE(policy) << row.name;
+    EXPECT_NE(policy.error().message().find(row.says), std::string::npos)
+        << policy.error().message();
+  }
+  EXPECT_EQ(PolicyFrom({{"loan_term", "90s"}})->loan_term, Duration::Seconds(90));
+}
+
+TEST(PolicyTable, TheManualHasTheTable) {
+  const char* source = std::getenv("WEIR_SOURCE");
+  if (source == nullptr) GTEST_SKIP() << "WEIR_SOURCE is not set";
+  std::ifstream file(std::string(source) + "/docs/policy.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  EXPECT_NE(text.str().find(PolicyMarkdown()), std::string::npos)
+      << "put this table into docs/policy.md:\n"
+      << PolicyMarkdown();
+}
+
+}  // namespace
+}  // namespace weir::sched
