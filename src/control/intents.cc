@@ -260,8 +260,10 @@ learn::Snapshot LearnSnapshot(const State& state, LabFiles* files, Time now, boo
     if (known || pipeline.paused || pipeline.dataset_path.empty() || files == nullptr) continue;
     const Result<wire::Json> manifest = files->Manifest(pipeline.dataset_path);
     if (!manifest || !manifest->is_object()) continue;
-    s.built.push_back(
-        {pipeline.dataset_path, Text(*manifest, "sha256"), Integer(*manifest, "bytes"), *manifest});
+    const auto report = manifest->find("report");
+    s.built.push_back({pipeline.dataset_path, Text(*manifest, "sha256"),
+                       Integer(*manifest, "bytes"),
+                       report == manifest->end() ? wire::Json::object() : *report});
   }
   for (const auto& [id, job] : state.jobs) {
     s.jobs.push_back(job);
@@ -277,9 +279,12 @@ learn::Snapshot LearnSnapshot(const State& state, LabFiles* files, Time now, boo
     facts.job = id;
     facts.checkpoint = *job.checkpoint;
     facts.vocab_size = Integer(*manifest, "vocab_size");
-    facts.dataset_sha256 = Text(*manifest, "dataset_sha256");
-    facts.config_sha256 = Text(*manifest, "config_sha256");
-    facts.code_version = Text(*manifest, "code_version");
+    const auto lineage = manifest->find("lineage");
+    const wire::Json& from =
+        lineage != manifest->end() && lineage->is_object() ? *lineage : *manifest;
+    facts.dataset_sha256 = Text(from, "dataset_sha256");
+    facts.config_sha256 = Text(from, "config_sha256");
+    facts.code_version = Text(from, "code_version");
     s.checkpoints.push_back(std::move(facts));
   }
   s.datasets = state.datasets;

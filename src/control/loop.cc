@@ -119,12 +119,30 @@ void ControlLoop::DecideAndRecord() {
   keep_refused(std::move(intents.refused));
   if (!Record(std::move(intents.events))) return;
 
-  const std::vector<learn::Step> steps =
+  std::vector<learn::Step> steps =
       learn::Advance(LearnSnapshot(journal_.state(), ports_.files, now_, draining_));
+  if (ports_.files != nullptr) KeepVersions(steps);
   if (steps.empty()) return;
   intents = FromSteps(journal_.state(), steps, options_.env.data_dir, now_);
   keep_refused(std::move(intents.refused));
   Record(std::move(intents.events));
+}
+
+// A version outlives the checkpoint that it was: the trainer tidies its folder. So the lab keeps
+// the files first and then records the version; what a crash between the two leaves is found again.
+void ControlLoop::KeepVersions(std::vector<learn::Step>& steps) {
+  std::erase_if(steps, [&](learn::Step& step) {
+    if (step.kind != learn::StepKind::kAddVersion || step.version.sha256.empty()) return false;
+    const std::string to = fmt::format("{}/models/{}/{}", options_.env.data_dir, step.version.model,
+                                       step.version.sha256.substr(0, 16));
+    if (const Status kept = ports_.files->Keep(step.version.path, to); !kept) {
+      log::warn("a version of {} is not registered: {}", step.version.model,
+                kept.error().ToString());
+      return true;  // a newer checkpoint will come, or this one can be kept later
+    }
+    step.version.path = to;
+    return false;
+  });
 }
 
 void ControlLoop::Step() {

@@ -116,6 +116,7 @@ class ControlLoop {
   bool Record(std::vector<Event> events);
   void NoteTraffic();
   void DecideAndRecord();
+  void KeepVersions(std::vector<learn::Step>& steps);
   void Publish();
   Duration ShutdownGraceLeft() const;
   void ForgetOldSights();

@@ -97,6 +97,9 @@ class LabFiles {
   // A line that is not JSON is left out.
   virtual Result<std::vector<wire::Json>> ProgressLines(const std::string& path,
                                                         int64_t max_bytes) = 0;
+  // Makes `to` hold what `folder` holds, for good: whoever wrote the folder may remove it later.
+  // Whole or not at all; one that is there already is a success.
+  virtual Status Keep(const std::string& folder, const std::string& to) = 0;
 };
 
 }  // namespace weir::control
