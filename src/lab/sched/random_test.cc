@@ -4,6 +4,10 @@
 // services
 //         with loads in steps, slow stops), carried out by test_world.h, checked by invariants.h.
 //         SEED=n replays one lab.
+// Planted bugs that were seen to fail: lend limits left out where victims are chosen (here, and by
+// two tests of decide_test.cc); recall at the due time without the grace before it (here, and by
+// ALoanIsBackByItsDueTime...); a shrinking window one short in victims.cc (by victims_test.cc alone:
+// the labs stay right, only dearer).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -127,7 +131,7 @@ TEST(RandomLabs, KeepTheInvariantsAndComeToRest) {
     const int64_t before = w->actions;
     w->Run(60);
     EXPECT_EQ(w->actions, before) << "no rest\n" << w->LastLog();
-    EXPECT_LE(w->worst_late_s, 5);
+    EXPECT_LE(w->worst_late_s, 0) << w->LastLog();
     EXPECT_TRUE(UnsettledGuarantees(w->s).empty()) << w->LastLog();
     loans += w->loans_opened;
     actions += w->actions;
