@@ -4,10 +4,11 @@
 // services
 //         with loads in steps, slow stops), carried out by test_world.h, checked by invariants.h.
 //         SEED=n replays one lab.
-// Planted bugs that were seen to fail: lend limits left out where victims are chosen (here, and by
-// two tests of decide_test.cc); recall at the due time without the grace before it (here, and by
-// ALoanIsBackByItsDueTime...); a shrinking window one short in victims.cc (by victims_test.cc alone:
-// the labs stay right, only dearer).
+// Planted bugs, each tried alone, and what failed: lend limits left out where a loan's victims are
+// chosen (both tests here, two of decide_test.cc); recall at the due time without the grace before it
+// (the first test here, ALoanIsBackByItsDueTime...); the shrinking window in victims.cc one short
+// (five tests each of victims_test.cc and decide_test.cc; none here: a loan that asks too many jobs
+// breaks no invariant).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
