@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "base/random.h"
 #include "io/files.h"
@@ -136,6 +137,23 @@ TEST_F(SqliteStoreTest, KillNineLosesNothingAcknowledged) {
     EXPECT_FALSE(store->Verify()->problem);
   }
   EXPECT_GT(acknowledged, 0);
+}
+
+TEST_F(SqliteStoreTest, ManyThreadsMayCall) {
+  auto store = Open();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 25; ++i) {
+        EXPECT_TRUE(store->Append(std::vector<Entry>{E(t), E(t)}));
+        int64_t seen = 0;
+        EXPECT_TRUE(store->Scan(1, [&](const Record& record) { return record.seq == ++seen; }));
+        EXPECT_TRUE(store->Put(fmt::format("k{}", t), "v"));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(store->Verify()->good_records, 200);
 }
 
 TEST_F(SqliteStoreTest, AFullDiskStopsTheAppendWholeAndSpaceLetsItGoOn) {
