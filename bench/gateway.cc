@@ -188,7 +188,8 @@ int Connect(uint16_t port, bool quiet = false) {
 }
 
 // HAProxy as its manual would have it for this: HTTP mode, keep-alive and connection reuse on both
-// sides, no logging, least-connections balance, one thread.
+// sides, pieces of a stream forwarded at once (http-no-delay), no logging, least-connections
+// balance, one thread.
 Process SpawnHaproxy(uint16_t upstream) {
   Process p;
   p.port = FreePort();
@@ -197,7 +198,7 @@ Process SpawnHaproxy(uint16_t upstream) {
   const std::string config = fmt::format(
       "global\n  nbthread 1\n  maxconn 2000\n"
       "defaults\n  mode http\n  timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n"
-      "  option http-keep-alive\n  http-reuse always\n"
+      "  option http-keep-alive\n  option http-no-delay\n  http-reuse always\n"
       "frontend f\n  bind 127.0.0.1:{}\n  default_backend b\n"
       "backend b\n  balance leastconn\n  server s 127.0.0.1:{}\n",
       p.port, upstream);
