@@ -17,6 +17,10 @@ int main(int argc, char** argv) {
   AddVersionCommand(app, exit_status);
   AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);
+  AddServeCommand(app, exit_status);
+  CLI::App* model = app.add_subcommand("model", "Models and their versions");
+  model->require_subcommand(1);
+  AddModelFileCommands(*model, exit_status);
   AddTrainCommand(app, exit_status);
 
   try {

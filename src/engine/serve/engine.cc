@@ -254,7 +254,7 @@ int64_t Engine::context() const { return impl_->options.context; }
 const model::Model& Engine::model() const { return *impl_->model; }
 
 void Engine::Impl::Run() {
-  pool = std::make_unique<kernels::ThreadPool>(options.threads);
+  pool = std::make_unique<kernels::ThreadPool>(options.threads, options.cores);
   forward =
       std::make_unique<Forward>(*model, cache, pool.get(), options.context, options.prefill_chunk);
   logits.resize(static_cast<size_t>(options.max_batch) *

@@ -35,6 +35,7 @@ struct EngineOptions {
   int64_t context = 0;     // tokens of prompt and answer; 0: the model's
   int64_t kv_bytes = 0;    // 0: max_batch x context, at most kDefaultKvBytes
   int threads = 1;         // of the kernels, the engine's own included
+  std::vector<int> cores;  // that these threads are bound to; empty: any
   int max_queue = 128;     // requests waiting for a place in the batch
   int prefill_chunk = 64;  // see batch.h
   int step_tokens = 128;

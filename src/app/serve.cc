@@ -1,0 +1,191 @@
+// `weir serve`: flags and a replica's environment (docs/formats.md) to serve::ReplicaOptions.
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <charconv>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/commands.h"
+#include "base/logging.h"
+#include "base/units.h"
+#include "engine/serve/replica.h"
+#include "io/clock.h"
+#include "io/cores.h"
+#include "io/files.h"
+#include "io/secret.h"
+
+namespace weir::app {
+namespace {
+
+constexpr uint16_t kDefaultPort = 8081;
+constexpr Duration kDefaultGrace = Duration::Seconds(20);
+
+struct Flags {
+  std::string model, listen, name, kv_bytes, api_key_env;
+  int max_batch = 8, max_queue = 128, threads = 0;
+  int64_t context = 0;
+};
+
+Error BadFlag(std::string_view flag, std::string_view expected, std::string_view got) {
+  return Error(Code::kInvalidArgument,
+               fmt::format("{}: expected {}, got \"{}\"", flag, expected, got));
+}
+
+template <class T>
+Result<T> Number(std::string_view flag, std::string_view text, T low, T high) {
+  T value = 0;
+  const auto [at, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || at != text.data() + text.size() || value < low || value > high) {
+    return BadFlag(flag, fmt::format("a number from {} to {}", low, high), text);
+  }
+  return value;
+}
+
+// "HOST:PORT", "[::1]:PORT" or "PORT".
+Status ParseListen(const std::string& text, serve::ReplicaOptions& options) {
+  const size_t colon = text.rfind(':');
+  std::string host = colon == std::string::npos ? "127.0.0.1" : text.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  if (host.empty()) return BadFlag("--listen", "HOST:PORT", text);
+  options.address = host;
+  options.port = static_cast<uint16_t>(TRY(Number<int>(
+      "--listen", colon == std::string::npos ? text : text.substr(colon + 1), 0, 65535)));
+  return {};
+}
+
+Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& env) {
+  serve::ReplicaOptions o;
+  o.port = kDefaultPort;
+  if (const auto port = env("WEIR_PORT")) {
+    o.port = static_cast<uint16_t>(TRY(Number<int>("WEIR_PORT", *port, 0, 65535)));
+  }
+  if (!flags.listen.empty()) TRY(ParseListen(flags.listen, o));
+  o.name = flags.name.empty() ? env("WEIR_SERVICE").value_or("") : flags.name;
+  if (!flags.api_key_env.empty()) {
+    o.api_key = env(flags.api_key_env);
+    if (!o.api_key || o.api_key->empty()) {
+      return Error(Code::kInvalidArgument,
+                   fmt::format("--api-key-env: {} is not set", flags.api_key_env))
+          .Hint(fmt::format("export {}=..., or leave the flag out", flags.api_key_env));
+    }
+  }
+  if (const auto cores = env("WEIR_SLOTS_CORES"); cores && !cores->empty()) {
+    for (size_t begin = 0; begin < cores->size();) {
+      const size_t end = std::min(cores->find(',', begin), cores->size());
+      o.engine.cores.push_back(
+          TRY(Number<int>("WEIR_SLOTS_CORES", cores->substr(begin, end - begin), 0, 1 << 16)));
+      begin = end + 1;
+    }
+  }
+  if (!flags.kv_bytes.empty()) {
+    const std::optional<int64_t> bytes = ParseBytes(flags.kv_bytes);
+    if (!bytes || *bytes < 1) return BadFlag("--kv-bytes", "bytes such as 512MiB", flags.kv_bytes);
+    o.engine.kv_bytes = *bytes;
+  }
+  o.engine.max_batch = flags.max_batch;
+  o.engine.max_queue = flags.max_queue;
+  o.engine.context = flags.context;
+  o.engine.threads = flags.threads;
+  if (o.engine.threads == 0) {
+    o.engine.threads =
+        static_cast<int>(o.engine.cores.empty() ? io::UsableCores().size() : o.engine.cores.size());
+  }
+  const std::string random = io::SecureRandomBytes(sizeof o.seed);
+  std::copy(random.begin(), random.end(), reinterpret_cast<char*>(&o.seed));
+  return o;
+}
+
+Result<Duration> Grace(const io::EnvLookup& env) {
+  const auto text = env("WEIR_GRACE_S");
+  if (!text) return kDefaultGrace;
+  return Duration::Seconds(TRY(Number<int64_t>("WEIR_GRACE_S", *text, 0, 24 * 3600)));
+}
+
+Status Serve(const Flags& flags) {
+  // Blocked before any thread starts, so that every thread inherits it and only the descriptor
+  // below ever sees them.
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  const int asked_to_stop = signalfd(-1, &signals, SFD_CLOEXEC);
+
+  const io::EnvLookup env = io::ProcessEnv();
+  const serve::ReplicaOptions options = TRY(Complete(flags, env));
+  const Duration grace = TRY(Grace(env));
+  const auto model = TRY(model::Model::Load(flags.model));
+  const io::RealClock clock;
+  const auto replica = TRY(serve::Replica::Create(model, options, clock));
+  const uint16_t port = TRY(replica->Start());
+  const model::ModelConfig& c = model->config();
+  log::info("{}: {} parameters, {} of weights, context {}, {} sequences at once, {} threads",
+            replica->name(), HumanCount(static_cast<double>(ParameterCount(c))),
+            HumanBytes(model->weight_bytes()), replica->engine().context(),
+            options.engine.max_batch, options.engine.threads);
+  fmt::print("serving {} on http://{}:{}\n", replica->name(), options.address, port);
+  std::fflush(stdout);
+
+  pollfd wait{asked_to_stop, POLLIN, 0};
+  while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
+  }
+  close(asked_to_stop);
+  // A second Ctrl-C is not waited for.
+  signal(SIGINT, SIG_DFL);
+  pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
+  const serve::EngineStats stats = replica->engine().stats();
+  log::info("stopping: {} running, {} waiting, grace {}", stats.running, stats.queued,
+            Human(grace));
+  if (!replica->Drain(grace)) log::warn("the grace is over: some answers were cut");
+  return {};
+}
+
+}  // namespace
+
+void AddServeCommand(CLI::App& app, int& exit_status) {
+  CLI::App* command = app.add_subcommand("serve", "Serve a model over an OpenAI-compatible API");
+  auto flags = std::make_shared<Flags>();
+  command->add_option("model", flags->model, "A model folder or a .gguf file")->required();
+  command->add_option("--listen", flags->listen,
+                      "HOST:PORT, port 0 for any free one (default: 127.0.0.1:$WEIR_PORT or 8081)");
+  command->add_option("--name", flags->name,
+                      "Name of the model in the API (default: $WEIR_SERVICE or the file's name)");
+  command->add_option("--max-batch", flags->max_batch, "Sequences computed at once")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--max-queue", flags->max_queue, "Requests that may wait; more get 429")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 20));
+  command->add_option("--context", flags->context,
+                      "Tokens of prompt and answer together (default: the model's)");
+  command->add_option("--kv-bytes", flags->kv_bytes,
+                      "Memory for keys and values, such as 512MiB (default: enough, up to 2GiB)");
+  command->add_option("--threads", flags->threads, "(default: one for each core that is ours)")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--api-key-env", flags->api_key_env,
+                      "Environment variable with the key that clients must send (default: none)");
+  command->footer(
+      "Examples:\n"
+      "  weir serve ./checkpoint\n"
+      "  weir serve model.gguf --listen 127.0.0.1:0 --name mine\n"
+      "  curl http://127.0.0.1:8081/v1/completions -d '{\"prompt\":\"Once\",\"max_tokens\":20}'\n"
+      "SIGTERM and Ctrl-C finish what runs, within $WEIR_GRACE_S (20) seconds, and exit 0.");
+  command->callback([flags, &exit_status] {
+    const Status status = Serve(*flags);
+    if (status) return;
+    fmt::print(stderr, "weir serve: {}\n", status.error().ToString());
+    exit_status = InfoOf(status.error().code()).exit_status;
+  });
+}
+
+}  // namespace weir::app
