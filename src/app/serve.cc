@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -139,9 +141,12 @@ Status Serve(const Flags& flags) {
   pollfd wait{asked_to_stop, POLLIN, 0};
   while (poll(&wait, 1, -1) < 0 && errno == EINTR) {
   }
+  signalfd_siginfo taken;  // or it would still be pending, and kill us when it is unblocked
+  (void)!read(asked_to_stop, &taken, sizeof taken);
   close(asked_to_stop);
   // A second Ctrl-C is not waited for.
   signal(SIGINT, SIG_DFL);
+  sigdelset(&signals, SIGTERM);
   pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);
   const serve::EngineStats stats = replica->engine().stats();
   log::info("stopping: {} running, {} waiting, grace {}", stats.running, stats.queued,
