@@ -1,6 +1,7 @@
 // bench/train: how near the trainer comes to this machine's limit.
 //
-//   train_bench [--threads N] [--steps N] [--dtype f32|bf16] [--seq N]... [--json]
+//   train_bench [--threads N] [--steps N] [--dtype f32|bf16] [--batch N] [--seq N]...
+//               [--json]
 //
 // For a 124-million-parameter Llama (12 layers, 768 wide, vocabulary 50304, feed-forward 2048, tied
 // embeddings), batch 4, sequences of 64 and of 1024 tokens: steps of forward, backward, gradient
@@ -84,10 +85,11 @@ Step MeasureSteps(kernels::ThreadPool* pool, train::Storage storage, int64_t bat
     model.ZeroGradients();
     loss = 0;
     for (int64_t b = 0; b < batch; b += micro) {
+      const int64_t count = std::min(micro, batch - b);
       loss +=
           model.ForwardBackward(std::span(tokens).subspan(static_cast<size_t>(b * (seq + 1)),
-                                                          static_cast<size_t>(micro * (seq + 1))),
-                                micro, seq, 1.0f / static_cast<float>(batch * seq));
+                                                          static_cast<size_t>(count * (seq + 1))),
+                                count, seq, 1.0f / static_cast<float>(batch * seq));
     }
     const double middle = Now();
     const double norm =
@@ -112,6 +114,7 @@ Step MeasureSteps(kernels::ThreadPool* pool, train::Storage storage, int64_t bat
 
 int main(int argc, char** argv) {
   int threads = 2, steps = 3;
+  int64_t batch = 4;
   bool json = false;
   train::Storage storage = train::Storage::kF32;
   std::vector<int64_t> seqs;
@@ -122,6 +125,8 @@ int main(int argc, char** argv) {
       threads = std::max(1, std::atoi(value().c_str()));
     } else if (flag == "--steps") {
       steps = std::max(1, std::atoi(value().c_str()));
+    } else if (flag == "--batch") {
+      batch = std::clamp(std::atoi(value().c_str()), 1, 1024);
     } else if (flag == "--dtype") {
       storage = value() == "bf16" ? train::Storage::kBf16 : train::Storage::kF32;
     } else if (flag == "--seq") {
@@ -138,7 +143,7 @@ int main(int argc, char** argv) {
   const std::string_view isa = kernels::Name(kernels::ActiveIsa());
 
   double peak = 0;
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 20; ++i) {  // the first may find the threads asleep, or on one core
     const double start = Now();
     const int64_t flops = kernels::BurnPeakFlops(&pool, 10);
     peak = std::max(peak, static_cast<double>(flops) / (Now() - start));
@@ -182,25 +187,26 @@ int main(int argc, char** argv) {
                  blas / 1e9, 100 * blas / peak);
     }
   }
+  std::fflush(stdout);
   std::string rows;
   for (const int64_t seq : seqs) {
     double flops = 0;
-    const Step s = MeasureSteps(&pool, storage, 4, seq, steps, &flops);
-    const double rate = 4.0 * static_cast<double>(seq) / s.seconds;
+    const Step s = MeasureSteps(&pool, storage, batch, seq, steps, &flops);
+    const double rate = static_cast<double>(batch * seq) / s.seconds;
     if (json) {
       rows += fmt::format(
-          "{}{{\"seq\":{},\"batch\":4,\"tokens_per_s\":{:.2f},\"flops\":{:.4g},\"mfu\":{:.4f},"
+          "{}{{\"seq\":{},\"batch\":{},\"tokens_per_s\":{:.2f},\"flops\":{:.4g},\"mfu\":{:.4f},"
           "\"step_s\":{:.4f},\"fastest_s\":{:.4f},\"slowest_s\":{:.4f},\"gradient_s\":{:.4f},"
           "\"optimizer_s\":{:.4f}}}",
-          rows.empty() ? "" : ",", seq, rate, flops, flops / s.seconds / peak, s.seconds, s.fastest,
-          s.slowest, s.grad_s, s.adam_s);
+          rows.empty() ? "" : ",", seq, batch, rate, flops, flops / s.seconds / peak, s.seconds,
+          s.fastest, s.slowest, s.grad_s, s.adam_s);
     } else {
       fmt::print(
-          "  124M {} batch 4 x {:<5} {:7.1f} tokens/s  {:6.1f} GFLOP/s  {:4.1f}% of peak  "
+          "  124M {} batch {} x {:<5} {:7.1f} tokens/s  {:6.1f} GFLOP/s  {:4.1f}% of peak  "
           "(step {:.2f} s, {:.2f} to {:.2f}; gradient {:.2f}, optimizer {:.2f}; loss {:.3f})\n",
-          storage == train::Storage::kF32 ? "f32 " : "bf16", seq, rate, flops / s.seconds / 1e9,
-          100 * flops / s.seconds / peak, s.seconds, s.fastest, s.slowest, s.grad_s, s.adam_s,
-          s.loss);
+          storage == train::Storage::kF32 ? "f32 " : "bf16", batch, seq, rate,
+          flops / s.seconds / 1e9, 100 * flops / s.seconds / peak, s.seconds, s.fastest, s.slowest,
+          s.grad_s, s.adam_s, s.loss);
     }
   }
   if (json) {

@@ -28,7 +28,7 @@ void OnSignal(int) { stop_wanted.store(true); }
 
 struct Flags {
   train::Options options;
-  std::string max_time, checkpoint_interval, max_text = "24MiB", dtype = "f32";
+  std::string max_time, checkpoint_interval, max_text, dtype = "f32";
   int threads = 0;
   bool quiet = false;
 };
@@ -60,10 +60,13 @@ Result<train::Options> Complete(Flags flags, const io::EnvLookup& env) {
   };
   o.max_time = TRY(duration("--max-time", flags.max_time));
   o.checkpoint_interval = TRY(duration("--checkpoint-interval", flags.checkpoint_interval));
-  const std::optional<int64_t> max_text = ParseBytes(flags.max_text);
-  if (!max_text || *max_text < 1)
-    return BadFlag("--max-text", "bytes such as 24MiB", flags.max_text);
-  o.max_text_bytes = *max_text;
+  if (!flags.max_text.empty()) {
+    const std::optional<int64_t> max_text = ParseBytes(flags.max_text);
+    if (!max_text || *max_text < 1) {
+      return BadFlag("--max-text", "bytes such as 24MiB", flags.max_text);
+    }
+    o.max_text_bytes = *max_text;
+  }
   if (flags.dtype != "f32" && flags.dtype != "bf16") {
     return BadFlag("--dtype", "f32 or bf16", flags.dtype);
   }
@@ -135,8 +138,8 @@ void AddTrainCommand(CLI::App& app, int& exit_status) {
   train::Options& o = flags->options;
   command->add_option("--dataset", o.dataset, "Folder made by `weir dataset build`");
   command->add_option("--text", o.text, "A file of plain text, instead of --dataset");
-  command->add_option("--max-text", flags->max_text, "Of a larger text, pieces from all over it")
-      ->capture_default_str();
+  command->add_option("--max-text", flags->max_text,
+                      "Of a larger text, pieces from all over it (tiny: 8MiB)");
   command->add_option("--out", o.out, "Folder for checkpoints (default: $WEIR_CHECKPOINT_DIR)");
   CLI::Option* preset =
       command->add_option("--preset", o.preset, "Shape and pace: tiny, small or gpt124m")

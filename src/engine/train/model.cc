@@ -102,7 +102,8 @@ Model::Model(const model::ModelConfig& config, int64_t max_rows, int64_t max_seq
 }
 
 void Model::Initialize(uint64_t seed) {
-  const double residual = 0.02 / std::sqrt(2.0 * config_.layers);
+  const double spread_all = std::sqrt(2.0 / (5.0 * config_.dim));
+  const double residual = spread_all / std::sqrt(2.0 * config_.layers);
   for (size_t i = 0; i < slices_.size(); ++i) {
     const Slice& slice = slices_[i];
     float* to = parameters_.data() + slice.offset;
@@ -112,7 +113,7 @@ void Model::Initialize(uint64_t seed) {
     }
     const bool writes =
         slice.name.ends_with("o_proj.weight") || slice.name.ends_with("down_proj.weight");
-    const double spread = writes ? residual : 0.02;
+    const double spread = writes ? residual : spread_all;
     const int64_t row = slice.shape[1];
     // A generator for each row: rows can be filled in any order, by any number of threads.
     kernels::ParallelFor(pool_, slice.shape[0], [&](int64_t r) {

@@ -15,15 +15,17 @@ struct Preset {
   int64_t batch, steps, warmup, eval_every;
   double lr;
   Duration checkpoint_interval;
+  int64_t max_text_bytes;  // some times what the steps will see
 };
 
 // tiny: on two cores, a held-out loss below half of ln(vocabulary) within a minute (docs: numbers).
 // small: an hour or so on a workstation. gpt124m: the shape of GPT-2 small, as a Llama.
 constexpr Preset kPresets[] = {
-    {"tiny", 1024, 128, 4, 4, 2, 384, 128, 32, 600, 30, 50, 4e-3, Duration::Seconds(10)},
-    {"small", 8192, 384, 8, 6, 2, 1024, 256, 32, 4000, 100, 200, 1.5e-3, Duration::Minutes(1)},
-    {"gpt124m", 50304, 768, 12, 12, 12, 2048, 1024, 8, 20000, 200, 200, 6e-4,
-     Duration::Minutes(10)},
+    {"tiny", 512, 128, 2, 4, 2, 320, 128, 8, 2000, 50, 100, 4e-3, Duration::Seconds(10), 8 << 20},
+    {"small", 8192, 384, 8, 6, 2, 1024, 256, 32, 4000, 100, 200, 1.5e-3, Duration::Minutes(1),
+     256 << 20},
+    {"gpt124m", 50304, 768, 12, 12, 12, 2048, 1024, 8, 20000, 200, 200, 6e-4, Duration::Minutes(10),
+     int64_t{4} << 30},
 };
 
 Error Bad(std::string text) { return Error(Code::kInvalidArgument, std::move(text)); }
@@ -71,6 +73,7 @@ Result<Options> WithPreset(Options o) {
   fill(o.steps, preset->steps);
   fill(o.eval_every, preset->eval_every);
   fill(o.lr, preset->lr);
+  fill(o.max_text_bytes, preset->max_text_bytes);
   if (o.warmup < 0) o.warmup = std::min(preset->warmup, o.steps / 10);
   if (!o.checkpoint_interval && o.checkpoint_every == 0) {
     o.checkpoint_interval = preset->checkpoint_interval;

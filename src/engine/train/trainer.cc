@@ -200,7 +200,7 @@ Status Trainer::PrepareModel(const std::optional<Found>& found) {
 Result<double> Trainer::MeasurePeak() {
   TRY(peers_.Barrier());
   double best = 0;
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 10; ++i) {  // the first may find the threads asleep, or on one core
     const Duration start = clock_.Monotonic();
     const int64_t flops = kernels::BurnPeakFlops(&pool_, 10);
     best = std::max(best, static_cast<double>(flops) / (clock_.Monotonic() - start).seconds());

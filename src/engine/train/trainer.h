@@ -29,7 +29,7 @@ struct Options {
   // What to train on: one of these.
   std::string dataset;                // folder with text.txt and manifest.json
   std::string text;                   // file
-  int64_t max_text_bytes = 24 << 20;  // of a larger text, pieces from all over it
+  int64_t max_text_bytes = 0;  // of a larger text, pieces from all over it
 
   std::string out;  // folder for checkpoints
 
