@@ -63,11 +63,19 @@ void DemandTracker::RateOfAReplica(int64_t ready, const sched::Policy& policy) {
                                   [&](const Sample& s) { return s.ready == ready; });
   if (ready > 0 && steady && span_s > 0 && view_.completions_per_s > 0) {
     const double per_replica = view_.completions_per_s / static_cast<double>(ready);
-    const bool busy =
-        std::all_of(window_.begin(), window_.end(), [](const Sample& s) { return s.busy; });
-    if (busy && span_s >= kRateWindow.seconds() * 0.9)
-      busy_rate_ = busy_rate_ == 0 ? per_replica : busy_rate_ + 0.2 * (per_replica - busy_rate_);
     if (span_s >= kRateWindow.seconds() / 4) seen_rate_ = std::max(seen_rate_, per_replica);
+  }
+  // Busy: over the newest stretch in which all were, without a break.
+  auto from = window_.end() - 1;
+  while (from != window_.begin() && (from - 1)->busy && (from - 1)->ready == ready) --from;
+  const Sample& first = *from;
+  const Sample& last = window_.back();
+  const double busy_s = (last.at - first.at).seconds();
+  const double done = static_cast<double>(last.traffic.completed - first.traffic.completed);
+  if (first.busy && last.busy && first.ready == ready && busy_s >= kBusyLeast.seconds() &&
+      done >= kBusyCompletions) {
+    const double rate = done / busy_s / static_cast<double>(ready);
+    busy_rate_ = busy_rate_ == 0 ? rate : busy_rate_ + 0.2 * (rate - busy_rate_);
   }
   // What it did without being busy it can do at least.
   if (busy_rate_ > 0)

@@ -4,9 +4,9 @@
 // Rates      differences of counters over the last kRateWindow.
 // Forecast   sched::Forecast, for as long ahead as a replica needs to start.
 // Rate of a replica  completions per ready replica while all of them are busy (requests wait, or
-//            every place is taken) for a whole window, smoothed. Before that has ever been seen the
-//            capacity is not known: a service that answers c per replica without being busy is
-//            taken to be able to answer at least twice that.
+//            every place is taken), over at least kBusyLeast and kBusyCompletions, smoothed. Before
+//            that has ever been seen the capacity is not known: a service that answers c per
+//            replica without being busy is taken to be able to answer at least twice that.
 //
 // Threads   the control loop's. Time is the lab's; nothing here is journaled.
 #pragma once
@@ -23,6 +23,8 @@
 namespace weir::control {
 
 inline constexpr Duration kRateWindow = Duration::Seconds(2);
+inline constexpr Duration kBusyLeast = Duration::Millis(600);
+inline constexpr double kBusyCompletions = 4;
 
 class DemandTracker {
  public:

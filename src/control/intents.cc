@@ -173,6 +173,10 @@ std::string OpenLoan(Proposals& p, const sched::Action& action) {
   loan.service = service->spec.name;
   loan.team = service->spec.team;
   loan.parts = action.parts;
+  for (wire::LoanPart& part : loan.parts) {  // the decision's estimates; loan.loss brings the truth
+    part.work_lost_slot_s = 0;
+    part.steps_lost = 0;
+  }
   loan.why = action.reason.text;
   loan.opened = p.now();
   loan.due = action.due;

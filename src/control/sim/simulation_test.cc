@@ -300,5 +300,214 @@ TEST_F(Simulation, NoSeedBreaksAnInvariantAndEverySeedComesToRest) {
   EXPECT_GT(sum.rollouts, 0);
 }
 
+// ---- a crash at every step of its I/O ----
+
+// A short story with everything in it: two jobs, one that fails once, a service, a surge with a
+// loan, a rollout, a cancel, a drain at the end. Returns the failure, or empty.
+std::string RunStory(const std::function<io::Fault(int64_t, std::string_view)>& strike,
+                     int64_t* steps, const std::function<void(SimLabOptions&)>& plant = {}) {
+  SimLabOptions options;
+  options.pace.job_steps = 150;
+  options.pace.checkpoint_steps = 50;
+  options.policy.min_run = Duration::Seconds(1);
+  options.policy.calm_after = Duration::Seconds(2);
+  options.policy.loan_term = Duration::Seconds(20);
+  if (plant) plant(options);
+  SimLab sim(options);
+  sim.strike = strike;
+  double load = 0;
+  sim.gateway.demand = [&](const std::string&, Duration) { return load; };
+  // Each wish is repeated until it is acknowledged; one that got through unacknowledged is found
+  // to be there already. So the story always goes on.
+  const auto acknowledged = [&](const auto& result) {
+    return result || result.error().code() == Code::kAlreadyExists ||
+           result.error().code() == Code::kFailedPrecondition;
+  };
+  const auto tell = [&](std::function<bool(Lab&)> wish) {
+    sim.RunUntil([&] { return sim.lab() != nullptr && wish(*sim.lab()); }, Duration::Minutes(1),
+                 Duration::Millis(500));
+  };
+  const auto pass = [&](int turns) {
+    for (int i = 0; i < turns; ++i) sim.Tick(Duration::Millis(500));
+  };
+  tell([](Lab& lab) {
+    return lab.PutTeam({.name = "research"}, kMe) &&
+           lab.PutTeam(
+               {.name = "product", .team_class = wire::TeamClass::kProduct, .guarantee_slots = 1},
+               kMe);
+  });
+  tell([&](Lab&) { return acknowledged(sim.Submit(JobNamed("train", 1, 3))); });
+  wire::ModelVersion version{.model = "m", .path = "/m/1", .sha256 = "one"};
+  tell([&](Lab& lab) { return acknowledged(lab.AddModelVersion(version, kMe)); });
+  tell([&](Lab& lab) {
+    wire::ServiceSpec spec = ServiceNamed("chat", 1, 3);
+    spec.command.clear();
+    spec.model = "m";
+    spec.follow = true;
+    return acknowledged(lab.CreateService(spec, kMe));
+  });
+  pass(14);
+  load = 25;
+  pass(12);
+  version.path = "/m/2";
+  version.sha256 = "two";
+  tell([&](Lab& lab) { return acknowledged(lab.AddModelVersion(version, kMe)); });
+  tell([&](Lab&) { return acknowledged(sim.Submit(JobNamed("extra", 1, 1))); });
+  pass(6);
+  load = 0;
+  tell([&](Lab& lab) { return acknowledged(lab.CancelJob("extra", kMe)); });
+  const bool rest = sim.RunUntil([&] { return AtRest(sim.state()); }, Duration::Minutes(5),
+                                 Duration::Millis(500));
+  sim.CheckAtEnd();
+  if (steps != nullptr) *steps = sim.io_steps();
+  if (!sim.failure().empty()) return sim.failure();
+  if (!rest) return "not at rest:\n" + Unfinished(sim.state()) + sim.LastRecords(25);
+  const wire::Job* train = FindJob(sim.state(), "train");
+  if (train == nullptr || train->phase != JobPhase::kDone) return "train is not done";
+  return "";
+}
+
+TEST_F(Simulation, ACrashAtEveryStepOfItsIoLosesNothing) {
+  int64_t steps = 0;
+  ASSERT_EQ(RunStory(nullptr, &steps), "");
+  ASSERT_GT(steps, 100);
+  int runs = 0;
+  for (int64_t at = 1; at <= steps; ++at) {
+    for (const io::Fault fault : {io::Fault::kCrashBefore, io::Fault::kCrashAfter}) {
+      const std::string failure = RunStory(
+          [&](int64_t step, std::string_view) { return step == at ? fault : io::Fault::kNone; },
+          nullptr);
+      ASSERT_EQ(failure, "") << "crash " << (fault == io::Fault::kCrashBefore ? "before" : "after")
+                             << " I/O step " << at;
+      ++runs;
+    }
+  }
+  std::cout << runs << " stories, one crash each, over " << steps << " I/O steps\n";
+}
+
+TEST_F(Simulation, ADiskThatIsFullForAWhileAcknowledgesNothingAndRecovers) {
+  SimLab sim({});
+  sim.Tick(Duration::Millis(200));
+  SetUpTeams(*sim.lab());
+  ASSERT_TRUE(sim.Submit(JobNamed("before", 1, 1)));
+  sim.RunUntil([&] { return !sim.state().leases.empty(); }, Duration::Seconds(5));
+  bool full = true;
+  sim.strike = [&](int64_t, std::string_view op) {
+    return full && (op == "append" || op == "put") ? io::Fault::kDiskFull : io::Fault::kNone;
+  };
+  const auto refused = sim.Submit(JobNamed("during", 1, 1));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  const size_t records = sim.disk.journal.size();
+  for (int i = 0; i < 100; ++i) sim.Tick(Duration::Millis(500));
+  EXPECT_EQ(sim.disk.journal.size(), records);
+  EXPECT_EQ(FindJob(sim.state(), "during"), nullptr);
+  full = false;
+  ASSERT_TRUE(sim.RunUntil([&] { return AtRest(sim.state()); }, Duration::Minutes(2)));
+  EXPECT_EQ(FindJob(sim.state(), "before")->phase, JobPhase::kDone);
+  EXPECT_EQ(FindJob(sim.state(), "before")->attempts, 1) << "it ran on while the disk was full";
+  EXPECT_TRUE(sim.Submit(JobNamed("during", 1, 1)));
+}
+
+TEST_F(Simulation, ADrainSavesWhatRunsAndTheNextStartGoesOn) {
+  SimLab sim({});
+  sim.Tick(Duration::Millis(200));
+  SetUpTeams(*sim.lab());
+  ASSERT_TRUE(sim.Submit(JobNamed("train", 1, 2)));
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.site.max_step("job-1") > 50; }, Duration::Minutes(1)));
+  sim.BeginDrain(Duration::Seconds(10));
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.drained(); }, Duration::Seconds(10)));
+  EXPECT_EQ(sim.site.live_runs(), 0u);
+  EXPECT_EQ(FindJob(sim.state(), "train")->phase, JobPhase::kPaused);
+  sim.KillProcess();
+  ASSERT_TRUE(sim.RunUntil([&] { return AtRest(sim.state()); }, Duration::Minutes(2)))
+      << sim.failure();
+  EXPECT_EQ(FindJob(sim.state(), "train")->phase, JobPhase::kDone);
+  EXPECT_EQ(sim.site.worst_repeat(), 0) << "it saved before it stopped";
+}
+
+TEST_F(Simulation, AJumpOfTheWallClockEndsNothing) {
+  SimLab sim({});
+  sim.Tick(Duration::Millis(200));
+  SetUpTeams(*sim.lab());
+  double load = 25;
+  sim.gateway.demand = [&](const std::string&, Duration) { return load; };
+  ASSERT_TRUE(sim.Submit(JobNamed("train", 1, 4)));
+  ASSERT_TRUE(sim.lab()->CreateService(ServiceNamed("chat", 1, 3), kMe));
+  ASSERT_TRUE(sim.RunUntil([&] { return !sim.state().loans.empty(); }, Duration::Minutes(1)))
+      << sim.LastRecords(30);
+  const Duration jumps[] = {Duration::Minutes(60), Duration::Minutes(-120)};
+  for (const Duration jump : jumps) {
+    sim.clock.JumpWall(jump);
+    for (int i = 0; i < 10; ++i) sim.Tick(Duration::Millis(200));
+    EXPECT_EQ(sim.state().loans.at("loan-1").phase, wire::LoanPhase::kOpen) << sim.LastRecords(10);
+  }
+  EXPECT_EQ(sim.failure(), "");
+}
+
+// ---- the demonstration ----
+
+TEST_F(Simulation, ASurgeIsMetByALoanThatComesBackAndTrainingGoesOn) {
+  SimLabOptions options;  // 4 slots; a replica serves 10 requests/s
+  options.pace.start_delay = Duration::Seconds(2);
+  options.pace.replica_delay = Duration::Seconds(1);
+  options.pace.job_steps = 1'000'000;
+  SimLab sim(options);
+  sim.Tick(Duration::Millis(200));
+  ASSERT_TRUE(sim.lab()->PutTeam({.name = "research"}, kMe));
+  ASSERT_TRUE(sim.lab()->PutTeam(
+      {.name = "product", .team_class = wire::TeamClass::kProduct, .guarantee_slots = 1}, kMe));
+  double load = 2;  // a fifth of one replica
+  sim.gateway.demand = [&](const std::string&, Duration) { return load; };
+  ASSERT_TRUE(sim.lab()->CreateService(ServiceNamed("chat", 1, 4), kMe));
+  ASSERT_TRUE(sim.Submit(JobNamed("train", 1, 3)));
+  for (int i = 0; i < 150; ++i) sim.Tick(Duration::Millis(200));
+  ASSERT_EQ(Ready(sim.state(), "chat"), 1);
+  ASSERT_EQ(FindJob(sim.state(), "train")->slots, 3);
+  ASSERT_TRUE(sim.state().loans.empty());
+
+  const Duration surge = sim.clock.Monotonic();
+  load = 20;
+  ASSERT_TRUE(sim.RunUntil([&] { return !sim.state().loans.empty(); }, Duration::Seconds(5)))
+      << sim.LastRecords(20);
+  const Duration opened = sim.clock.Monotonic();
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.state().loans.at("loan-1").first_ready.is_set(); },
+                           Duration::Seconds(10)))
+      << sim.LastRecords(20);
+  const Duration ready = sim.clock.Monotonic();
+  ASSERT_TRUE(sim.RunUntil([&] { return sim.gateway.wait_s("chat") < 0.1; }, Duration::Seconds(30)))
+      << sim.LastRecords(20);
+  const Duration met = sim.clock.Monotonic();
+  EXPECT_GE(FindJob(sim.state(), "train")->slots, 1) << "it shrinks, it need not pause";
+  while (sim.clock.Monotonic() < surge + Duration::Minutes(1)) sim.Tick(Duration::Millis(200));
+
+  load = 2;
+  const Duration fall = sim.clock.Monotonic();
+  const auto all_returned = [&] {
+    for (const auto& [id, loan] : sim.state().loans) {
+      if (loan.phase != wire::LoanPhase::kReturned) return false;
+    }
+    return true;
+  };
+  ASSERT_TRUE(sim.RunUntil(all_returned, Duration::Seconds(30))) << sim.LastRecords(20);
+  const Duration returned = sim.clock.Monotonic();
+  const auto grown = [&] {
+    const wire::Job* job = FindJob(sim.state(), "train");
+    return job->phase == JobPhase::kRunning && job->slots == 3;
+  };
+  EXPECT_TRUE(sim.RunUntil(grown, Duration::Seconds(30))) << sim.LastRecords(20);
+  const wire::Loan& loan = sim.state().loans.at("loan-1");
+  EXPECT_GT(loan.cost_slot_s, 30);
+  EXPECT_EQ(loan.cost_steps, 0) << "it saves on SIGTERM";
+  EXPECT_EQ(sim.site.worst_repeat(), 0);
+  EXPECT_GT(sim.state().teams.at("research").credit_slot_s, 30);
+  sim.CheckAtEnd();
+  EXPECT_EQ(sim.failure(), "");
+  std::cout << "loan opened after " << Human(opened - surge) << ", first replica ready "
+            << Human(ready - opened) << " later, no more waiting " << Human(met - surge)
+            << " after the surge began; returned " << Human(returned - fall)
+            << " after it fell; cost " << loan.cost_slot_s << " slot-seconds\n";
+}
+
 }  // namespace
 }  // namespace weir::control
