@@ -95,7 +95,10 @@ Result<int> Load(const Flags& f, bool duration_given) {
   const bool tty = isatty(STDERR_FILENO) == 1;
   if (tty || f.live) o.progress = [tty](const auto& p) { ShowProgress(p, tty); };
   o.cancelled = [] { return g_interrupted.load(); };
-  std::signal(SIGINT, [](int) { g_interrupted = true; });
+  std::signal(SIGINT, [](int) {
+    g_interrupted = true;
+    std::signal(SIGINT, SIG_DFL);  // the first asks for the report, the second does not wait for it
+  });
   const gateway::LoadReport report = TRY(gateway::RunLoad(o));
   if (tty) fmt::print(stderr, "\r\x1b[K");
   fmt::print("{}", f.json ? report.Json() + "\n" : report.Text());

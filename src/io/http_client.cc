@@ -258,6 +258,7 @@ void Upstream::Carry(std::shared_ptr<Call> call) {
     fmt::format_to(std::back_inserter(out_), "Content-Length: {}\r\n", o.body.size());
   }
   out_.append("\r\n").append(o.body);
+  std::string().swap(call_->options.body);  // a call is carried once; a stream may last for hours
   Limit(o.first_byte_timeout);
   Send();
   if (call_) WaitReadable();

@@ -137,6 +137,7 @@ void Proxy::OnHead(int status, const io::HttpHead& head, int64_t length) {
                       io::HttpProgress::kNotConnected, false});
   }
   answering_ = true;
+  std::string().swap(r_.exchange->request().body);  // nobody else will be asked
   const auto type = head.Find("Content-Type");
   event_stream_ = type && io::EqualsIgnoreCase(type->substr(0, 17), "text/event-stream");
   meter_.emplace(event_stream_);
