@@ -1,7 +1,11 @@
 // The whole loop on this machine: SQLite, the local driver, real processes and real HTTP probes.
 // A crash of `weir up` is played by dropping the loop and the driver without a word.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <atomic>
+#include <thread>
 
 #include "base/logging.h"
 #include "control/disk_files.h"
@@ -188,6 +192,70 @@ TEST_F(LocalLoop, AReplicaIsReadyOnceItAnswersAndReplacedWhenItDies) {
   ASSERT_TRUE(driver_->Stop(first, Duration::Millis(1)));
   ASSERT_TRUE(StepUntil([&](const State& s) { return s.leases.count(first) == 0; }));
   EXPECT_TRUE(StepUntil(ready));
+}
+
+TEST_F(LocalLoop, TakesChangesFromManyThreadsWhileItRuns) {
+  Open();
+  Teams();
+  std::thread runner([&] { loop_->Run(); });
+  std::vector<std::thread> people;
+  std::atomic<int> accepted = 0;
+  for (int t = 0; t < 4; ++t) {
+    people.emplace_back([&, t] {
+      for (int i = 0; i < 5; ++i) {
+        const auto job = lab_->SubmitJob(Shell(fmt::format("j{}-{}", t, i), "exit 0"), {"person"});
+        accepted += job ? 1 : 0;
+        const int64_t seen = lab_->view_number();
+        EXPECT_NE(lab_->WaitForChange(seen - 1, Duration::Seconds(5)), nullptr);
+        EXPECT_TRUE(lab_->Journal(1, 10));
+        EXPECT_TRUE(lab_->Why("job", job->id));
+      }
+    });
+  }
+  for (std::thread& person : people) person.join();
+  EXPECT_EQ(accepted, 20);
+  EXPECT_TRUE(io::WaitUntil(Duration::Seconds(60), [&] {
+    int done = 0;
+    for (const wire::Job& job : lab_->View()->jobs) done += job.phase == JobPhase::kDone ? 1 : 0;
+    return done == 20;
+  }));
+  loop_->BeginDrain(Duration::Seconds(5));
+  runner.join();
+  EXPECT_TRUE(loop_->drained());
+}
+
+TEST_F(LocalLoop, RefusesBadRequestsWithOneSentenceAndJournalsNothing) {
+  Open();
+  Teams();
+  const int64_t before = *store_->LastSeq();
+  const auto job = [&](const std::function<void(wire::JobSpec&)>& spoil) {
+    wire::JobSpec spec = Shell("j", "exit 0");
+    spoil(spec);
+    const auto result = lab_->SubmitJob(spec, {"test"});
+    return result ? std::string("accepted") : result.error().message();
+  };
+  EXPECT_EQ(job([](auto& s) { s.name = "-x"; }), "name: \"-x\" is not a name");
+  EXPECT_EQ(job([](auto& s) { s.team = "nobody"; }), "team: \"nobody\" is not known");
+  EXPECT_EQ(job([](auto& s) { s.command.clear(); }), "command: empty");
+  EXPECT_EQ(job([](auto& s) { s.max_slots = 0; }), "max_slots: 0 is less than min_slots, 1");
+  EXPECT_EQ(job([](auto& s) { s.min_slots = s.max_slots = 9; }),
+            "min_slots: 9 slots asked for; the lab has 2 (2 of them up)");
+  EXPECT_EQ(job([](auto& s) { s.env["WEIR_RANK"] = "1"; }),
+            "env.WEIR_RANK: names that begin with WEIR_ are Weir's own");
+  wire::ServiceSpec service{.name = "s", .team = "research", .command = {"x"}};
+  EXPECT_EQ(lab_->CreateService(service, {"test"}).error().message(),
+            "team: research is a research team; services belong to product teams");
+  service.team = "product";
+  service.command.clear();
+  EXPECT_EQ(lab_->CreateService(service, {"test"}).error().message(),
+            "model: neither a model nor a command is given");
+  service.model = "nothing";
+  EXPECT_EQ(lab_->CreateService(service, {"test"}).error().message(),
+            "model: no model or version is called \"nothing\"");
+  EXPECT_EQ(lab_->CancelJob("none", {"test"}).error().code(), Code::kNotFound);
+  EXPECT_EQ(lab_->RemoveTeam("none", {"test"}).error().code(), Code::kNotFound);
+  EXPECT_EQ(lab_->Why("cat", "x").error().code(), Code::kInvalidArgument);
+  EXPECT_EQ(*store_->LastSeq(), before);
 }
 
 }  // namespace

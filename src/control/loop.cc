@@ -345,8 +345,8 @@ void ControlLoop::Publish() {
     std::vector<wire::Site> sites;
     for (Driver* driver : ports_.drivers) sites.push_back(driver->site());
     view = std::make_shared<const wire::LabView>(
-        ViewOf({journal_.state(), sights_, demands_, std::move(sites), options_.version, now_,
-                started_, journal_.seq(), draining_, trouble_}));
+        ViewOf({journal_.state(), sights_, demands_, options_.policy, std::move(sites),
+                options_.version, now_, started_, journal_.seq(), draining_, trouble_}));
   }
   std::lock_guard view_lock(view_mutex_);
   // Two threads may get here the wrong way round: the older picture is thrown away.

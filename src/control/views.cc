@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <tuple>
 
+#include "lab/sched/sizing.h"
+
 namespace weir::control {
 
 using wire::HolderKind;
@@ -71,9 +73,11 @@ wire::LabView ViewOf(const ViewContext& c) {
       else
         ++sv.starting;
     }
-    sv.wanted = std::max(service.spec.min_replicas, sv.ready + sv.starting);
-    if (const auto demand = c.demands.find(id); demand != c.demands.end())
+    sv.wanted = service.spec.min_replicas;
+    if (const auto demand = c.demands.find(id); demand != c.demands.end()) {
       sv.traffic = demand->second.view();
+      sv.wanted = sched::WantedReplicas({service, demand->second.demand()}, sv.ready, c.policy);
+    }
     view.services.push_back(std::move(sv));
   }
 

@@ -18,6 +18,7 @@ struct ViewContext {
   const State& state;
   const Sightings& sights;
   const std::map<std::string, DemandTracker>& demands;  // by service id
+  const sched::Policy& policy;
   std::vector<wire::Site> sites;
   std::string version;
   Time now;
