@@ -6,6 +6,9 @@
 // runs and stores the process's exit status (the table in docs/cli.md) in `exit_status`.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace CLI {
 class App;
 }
@@ -19,5 +22,13 @@ void AddTrainCommand(CLI::App& app, int& exit_status);
 void AddDatasetBuildCommand(CLI::App& dataset, int& exit_status);  // below `dataset`
 void AddServeCommand(CLI::App& app, int& exit_status);
 void AddModelFileCommands(CLI::App& model, int& exit_status);  // below `model`
+void AddWorkCommands(CLI::App& app, int& exit_status);         // job, service
+// status, top, why, loan, team, slot, node, dataset, model, journal, key
+void AddLabCommands(CLI::App& app, int& exit_status);
+void AddCompletionCommand(CLI::App& app, int& exit_status);  // after all others
+
+// One sentence about a command line that cannot be understood, with the nearest word that can.
+std::string ExplainParseError(const CLI::App& app, const std::vector<std::string>& args,
+                              const std::string& message);
 
 }  // namespace weir::app

@@ -18,16 +18,19 @@ int main(int argc, char** argv) {
   AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);
   AddServeCommand(app, exit_status);
-  CLI::App* model = app.add_subcommand("model", "Models and their versions");
-  model->require_subcommand(1);
-  AddModelFileCommands(*model, exit_status);
   AddTrainCommand(app, exit_status);
+  AddWorkCommands(app, exit_status);
+  AddLabCommands(app, exit_status);
+  AddCompletionCommand(app, exit_status);
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);
-    return code == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help
+    const std::string sentence =
+        ExplainParseError(app, std::vector<std::string>(argv + 1, argv + argc), error.what());
+    std::fprintf(stderr, "%s\n", sentence.c_str());
+    return 2;
   } catch (const std::exception& error) {
     weir::log::error("{}", error.what());
     return 1;
