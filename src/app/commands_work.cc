@@ -194,7 +194,7 @@ struct ServiceFlags {
   std::string name, team, model, replicas, ttft, tpot, queue, memory, grace, health;
   std::optional<double> percentile;
   std::optional<int64_t> slots, tier, max_queue, concurrency;
-  std::optional<bool> follow;
+  bool follow = false, no_follow = false;
   std::vector<std::string> env, cheaper, command;
 };
 
@@ -212,7 +212,9 @@ void AddServiceFlags(CLI::App& c, ServiceFlags& f) {
   c.add_option("--memory", f.memory, "Limit of one replica, such as 2GiB");
   c.add_option("--grace", f.grace, "For a replica to finish what it serves");
   c.add_option("--health", f.health, "Path that answers 200 when a replica is ready");
-  c.add_flag("--follow,!--no-follow", f.follow, "Roll out newer versions as they pass the gate");
+  CLI::Option* follow =
+      c.add_flag("--follow", f.follow, "Roll out newer versions as they pass the gate");
+  c.add_flag("--no-follow", f.no_follow, "Stay with the version that is said")->excludes(follow);
   c.add_option("--cheaper", f.cheaper, "Version that may serve in a surge; cheapest last")
       ->type_size(1)
       ->allow_extra_args(false);
@@ -247,7 +249,7 @@ Result<wire::Json> FieldsOf(const ServiceFlags& f) {
   if (!f.grace.empty()) j["grace_us"] = TRY(DurationFlag("--grace", f.grace))
   .us;
   if (!f.health.empty()) j["health_path"] = f.health;
-  if (f.follow) j["follow"] = *f.follow;
+  if (f.follow || f.no_follow) j["follow"] = f.follow;
   if (!f.cheaper.empty()) j["cheaper"] = f.cheaper;
   const auto env = TRY(EnvFlags(f.env));
   if (!env.empty()) j["env"] = env;

@@ -160,8 +160,8 @@ std::string ShowJob(const wire::Job& job, Time now, const Style& style) {
   facts.Add("submitted", fmt::format("{} by {}", Human(job.submitted), Or(job.submitted_by)));
   if (job.started.is_set()) facts.Add("started", Human(job.started));
   if (job.ended.is_set()) facts.Add("ended", Human(job.ended));
-  facts.Add("runs", fmt::format("{}, {} failed of {} retries", job.attempts, job.failures,
-                                job.spec.max_retries));
+  facts.Add("runs", fmt::format("{}, of which {} failed; {} retries allowed", job.attempts,
+                                job.failures, job.spec.max_retries));
   if (job.not_before > now) facts.Add("waits until", Human(job.not_before));
   if (job.progress) {
     const wire::Progress& p = *job.progress;

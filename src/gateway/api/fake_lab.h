@@ -63,7 +63,7 @@ class FakeLab : public control::Lab {
             .Hint("choose another");
       }
     }
-    wire::Job job{.id = "job-" + std::to_string(view_.journal_seq + 1), .spec = spec};
+    wire::Job job{.id = "job-" + std::to_string(view_.journal_seq + 100), .spec = spec};
     job.submitted_by = actor.name;
     view_.jobs.push_back(job);
     Record(actor, "job.submitted", {job.id, spec.name}, {{"spec", wire::ToJson(spec)}});
@@ -92,7 +92,7 @@ class FakeLab : public control::Lab {
         return Error(Code::kAlreadyExists, "the name " + spec.name + " is taken");
     }
     wire::ServiceView view;
-    view.service.id = "svc-" + std::to_string(view_.journal_seq + 1);
+    view.service.id = "svc-" + std::to_string(view_.journal_seq + 100);
     view.service.spec = spec;
     view.service.created_by = actor.name;
     view_.services.push_back(view);
