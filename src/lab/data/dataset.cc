@@ -229,7 +229,12 @@ Result<Manifest> ReadManifest(const std::string& out) {
 
 std::vector<std::string> DebianDocPaths() {
   std::vector<std::string> paths;
-  for (const char* path : {"/usr/share/common-licenses", "/usr/share/doc", "/usr/share/man"}) {
+  for (const char* path : {"/usr/share/common-licenses", "/usr/share/doc"}) {
+    if (io::FileExists(path)) paths.push_back(path);
+  }
+  // man1..man9 hold the English pages; translations lie beside them in folders of their own.
+  for (char section = '1'; section <= '9'; ++section) {
+    const std::string path = std::string("/usr/share/man/man") + section;
     if (io::FileExists(path)) paths.push_back(path);
   }
   return paths;
