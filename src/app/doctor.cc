@@ -10,7 +10,7 @@
 #include "engine/kernels/kernels.h"
 #include "io/cores.h"
 #include "io/files.h"
-#include "io/sqlite_store.h"
+#include "io/secret.h"
 #include "wire/schema.h"
 
 namespace weir::app {

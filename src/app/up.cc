@@ -211,7 +211,7 @@ Status Up(const Setup& setup) {
   gateway::Edge edge(server.loops(), gateway::EdgeOptions{},
                      std::make_shared<KeyAuthenticator>(keys, clock));
   openai = &edge;
-  gateway::Bridge bridge(edge, clock);
+  gateway::Bridge bridge(edge);
   const std::unique_ptr<control::HealthProbe> probe = control::CreateHttpProbe();
   const std::unique_ptr<control::LabFiles> lab_files = control::CreateDiskFiles();
 
