@@ -3,8 +3,8 @@
 //
 //   data_pii_fuzz [--seconds N] [--runs N] [FILE_OR_FOLDER...]     SEED=... replays a run
 //
-// On a crash, the input that caused it is in ./crash-SEED-RUN (written before each run to a
-// memory-mapped file, so that it survives the abort).
+// On a crash, the input that caused it is in $TMPDIR/weir-fuzz-crash-PID (written before each run
+// to a memory-mapped file, so that it survives the abort): 8 bytes of length, then the input.
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -124,11 +124,14 @@ int main(int argc, char** argv) {
       seed_text
           ? std::strtoull(seed_text, nullptr, 0)
           : static_cast<uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
-  std::printf("SEED=0x%llx corpus=%zu\n", static_cast<unsigned long long>(seed), corpus.size());
-  std::fflush(stdout);
   if (corpus.empty()) corpus.push_back({});
 
-  const std::string crash_name = "crash-" + std::to_string(getpid());
+  const char* temp = std::getenv("TMPDIR");
+  const std::string crash_name =
+      std::string(temp ? temp : "/tmp") + "/weir-fuzz-crash-" + std::to_string(getpid());
+  std::printf("SEED=0x%llx corpus=%zu, a crash leaves its input in %s\n",
+              static_cast<unsigned long long>(seed), corpus.size(), crash_name.c_str());
+  std::fflush(stdout);
   const int fd = open(crash_name.c_str(), O_RDWR | O_CREAT | O_TRUNC, 0644);
   if (fd < 0 || ftruncate(fd, kMaxBytes + 8) != 0) return std::perror("crash file"), 1;
   auto* kept = static_cast<uint8_t*>(
