@@ -15,6 +15,9 @@ class App;
 
 namespace weir::app {
 
+void AddUpCommand(CLI::App& app, int& exit_status);
+void AddConfigCommand(CLI::App& app, int& exit_status);
+void AddDoctorCommand(CLI::App& app, int& exit_status);
 void AddVersionCommand(CLI::App& app, int& exit_status);
 void AddLoadCommand(CLI::App& app, int& exit_status);
 void AddShimCommand(CLI::App& app, int& exit_status);

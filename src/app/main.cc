@@ -14,6 +14,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int exit_status = 0;
 
+  AddUpCommand(app, exit_status);
+  AddConfigCommand(app, exit_status);
+  AddDoctorCommand(app, exit_status);
   AddVersionCommand(app, exit_status);
   AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);

@@ -19,10 +19,11 @@
 #include "app/story.h"
 #include "base/logging.h"
 #include "base/version.h"
+#include "control/disk_files.h"
 #include "control/drivers/local.h"
+#include "control/http_probe.h"
 #include "control/local_lab.h"
 #include "control/loop.h"
-#include "control/probe.h"
 #include "gateway/api/api.h"
 #include "gateway/bridge.h"
 #include "gateway/edge/edge.h"
@@ -212,8 +213,8 @@ Status Up(const Setup& setup) {
                      std::make_shared<KeyAuthenticator>(keys, clock));
   openai = &edge;
   gateway::Bridge bridge(edge);
-  const std::unique_ptr<control::HealthProbe> probe = control::CreateHttpProbe();
-  const std::unique_ptr<control::LabFiles> lab_files = control::CreateDiskFiles();
+  control::HttpProbe probe;
+  control::DiskFiles lab_files;
 
   control::LoopOptions loop_options;
   loop_options.lab = config.String("lab.name");
@@ -228,8 +229,8 @@ Status Up(const Setup& setup) {
   ports.drivers = {driver.get()};
   ports.traffic = &bridge;
   ports.routing = &bridge;
-  ports.probe = probe.get();
-  ports.files = lab_files.get();
+  ports.probe = &probe;
+  ports.files = &lab_files;
   ports.decide = sched::Decide;
   const std::unique_ptr<control::ControlLoop> loop =
       TRY(control::ControlLoop::Open(ports, loop_options));
