@@ -216,7 +216,8 @@ TEST_F(LocalLoop, TakesChangesFromManyThreadsWhileItRuns) {
   EXPECT_EQ(accepted, 20);
   EXPECT_TRUE(io::WaitUntil(Duration::Seconds(60), [&] {
     int done = 0;
-    for (const wire::Job& job : lab_->View()->jobs) done += job.phase == JobPhase::kDone ? 1 : 0;
+    const auto view = lab_->View();  // held: the loop throws the one before away
+    for (const wire::Job& job : view->jobs) done += job.phase == JobPhase::kDone ? 1 : 0;
     return done == 20;
   }));
   loop_->BeginDrain(Duration::Seconds(5));
