@@ -43,6 +43,7 @@ std::vector<OptionInfo> MakeOptions() {
        "Files and folders to train on; empty means the documentation on this machine."},
       {"story.max_text", kBytes, "", "12MiB", 4096, 1e12, "Text taken at most."},
       {"story.preset", kString, "", "tiny", 0, 0, "Size of the model: see `weir train --help`."},
+      {"story.steps", kInteger, "steps", "20000", 1, 1e9, "Training steps of the story's job."},
       {"story.train_time", kDuration, "", "20m", 1, 1e7,
        "How long the story's training job trains."},
       {"story.checkpoint_interval", kDuration, "", "10s", 1, 1e6, "Between two checkpoints."},

@@ -52,6 +52,8 @@ Story MakeStory(const Config& config, const std::string& program, const std::str
                    p.dataset_path,
                    "--preset",
                    config.String("story.preset"),
+                   "--steps",
+                   config.String("story.steps"),
                    "--max-time",
                    config.String("story.train_time"),
                    "--checkpoint-interval",

@@ -179,7 +179,7 @@ Status Up(const Setup& setup) {
   const int slots = asked > 0 ? static_cast<int>(asked)
                               : std::max(4, 2 * static_cast<int>(io::UsableCores().size()));
   const io::SlotShares shares = TRY(io::SlotShares::Detect(slots));
-  const std::unique_ptr<io::Store> store = TRY(io::OpenSqliteStore(setup.data + "/journal.db"));
+  const std::unique_ptr<io::Store> store = TRY(io::OpenSqliteStore(setup.data + "/weir.db"));
   const std::string program = ProgramPath();
 
   control::LocalOptions local;
@@ -237,6 +237,7 @@ Status Up(const Setup& setup) {
   control::LocalLab lab(*loop);
 
   gateway::ApiOptions api_options;
+  api_options.visitors = config.Bool("gateway.open_metrics");  // metrics is all that they may see
   gateway::Api api(api_options, lab, keys, clock);
   api.Register(router);
   rest = router.Handler();

@@ -59,6 +59,12 @@ Result<std::unique_ptr<ControlLoop>> ControlLoop::Open(const LoopPorts& ports,
   return loop;
 }
 
+void ControlLoop::NoteTrouble(const Error& error) {
+  if (trouble_.empty()) log::error("the journal cannot be written: {}", error.ToString());
+  trouble_ = "the journal cannot be written, so nothing new is started or acknowledged: " +
+             error.ToString();
+}
+
 bool ControlLoop::Record(std::vector<Event> events) {
   if (events.empty()) {
     if (trouble_.empty()) return true;
@@ -68,10 +74,7 @@ bool ControlLoop::Record(std::vector<Event> events) {
     return true;
   }
   if (const Status written = journal_.Commit(std::move(events)); !written) {
-    if (trouble_.empty())
-      log::error("the journal cannot be written: {}", written.error().ToString());
-    trouble_ = "the journal cannot be written, so nothing new is started or acknowledged: " +
-               written.error().ToString();
+    NoteTrouble(written.error());
     return false;
   }
   if (!trouble_.empty()) log::info("the journal is written again");
@@ -221,7 +224,10 @@ Status ControlLoop::Change(
     now_ = clock_.Now();
     const std::vector<Event> events =
         TRY(make(CommandContext{journal_.state(), actor, now_, options_.env.data_dir}));
-    TRY(journal_.Commit(events));
+    if (Status written = journal_.Commit(events); !written) {
+      NoteTrouble(written.error());
+      return written;
+    }
     trouble_.clear();
     read(journal_.state(), events);
   }
@@ -324,8 +330,9 @@ void ControlLoop::Publish() {
   std::string mark;
   {
     std::lock_guard lock(mutex_);
-    // Everything that makes a view differ, in short: the journal, traffic, progress, trouble.
-    mark = fmt::format("{}|{}|{}", journal_.seq(), draining_, trouble_);
+    // Everything that makes a view differ, in short: the second, the journal, traffic, progress,
+    // trouble.
+    mark = fmt::format("{}|{}|{}|{}", now_.us / 1'000'000, journal_.seq(), draining_, trouble_);
     for (const auto& [id, demand] : demands_) {
       const wire::TrafficView& t = demand.view();
       fmt::format_to(std::back_inserter(mark), "|{}:{:.3g},{:.3g},{},{},{:.3g},{:.3g}", id,

@@ -114,6 +114,7 @@ class ControlLoop {
   ControlLoop(const LoopPorts& ports, LoopOptions options, Journal journal);
   // The parts of a turn; false: the journal does not take writes, no further intents now.
   bool Record(std::vector<Event> events);
+  void NoteTrouble(const Error& error);
   void NoteTraffic();
   void DecideAndRecord();
   void KeepVersions(std::vector<learn::Step>& steps);

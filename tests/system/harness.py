@@ -150,7 +150,10 @@ class Lab:
         return self.request("GET", path, **more)
 
     def post(self, path, body=None, **more):
-        return self.request("POST", path, body if body is not None else {}, **more)
+        return self.request("POST", path, body, **more)
+
+    def put(self, path, body, **more):
+        return self.request("PUT", path, body, **more)
 
     def view(self):
         return self.get("/api/v1/lab")
@@ -205,8 +208,8 @@ class Lab:
 
 
 def sentence(text):
-    """Bad input is answered by one line that says what is wrong."""
+    """Bad input is answered by one line that says what is wrong; a second, indented, may say what to do."""
     lines = [line for line in text.strip().splitlines() if line.strip()]
-    assert len(lines) == 1, f"expected one sentence, got {len(lines)} lines:\n{text}"
+    assert 1 <= len(lines) <= 2 and all(line.startswith("  ") for line in lines[1:]), f"expected one sentence:\n{text}"
     assert re.search(r"\w", lines[0])
     return lines[0]

@@ -25,7 +25,7 @@ class Kill9(unittest.TestCase):
         with Lab(["--empty", "--site-slots", "4"]) as lab:
             starts = os.path.join(lab.data, "starts")
             script = f'echo "$WEIR_JOB $WEIR_RUN" >> {starts}; sleep 0.15'
-            lab.post("/api/v1/teams", {"name": "research", "class": "research", "guarantee_slots": 4})
+            lab.put("/api/v1/teams/" + "research", {"name": "research", "class": "research", "guarantee_slots": 4})
             acknowledged = []
             for round_number in range(ROUNDS):
                 moment = rng.uniform(0.0, 0.6)
@@ -65,7 +65,7 @@ class Kill9(unittest.TestCase):
     def test_a_running_job_is_adopted_and_goes_on_in_the_same_process(self):
         with Lab(["--empty", "--site-slots", "4"]) as lab:
             pid_file = os.path.join(lab.data, "pid")
-            lab.post("/api/v1/teams", {"name": "research", "class": "research", "guarantee_slots": 4})
+            lab.put("/api/v1/teams/" + "research", {"name": "research", "class": "research", "guarantee_slots": 4})
             lab.post("/api/v1/jobs", {"name": "long", "team": "research",
                                       "command": ["/bin/sh", "-c", f"echo $$ >> {pid_file}; while :; do sleep 0.1; done"]})
             lab.wait("it runs", lambda: os.path.exists(pid_file), 20)

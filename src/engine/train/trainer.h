@@ -27,8 +27,8 @@ namespace weir::train {
 // 0 or empty in an optional field: as the preset says.
 struct Options {
   // What to train on: one of these.
-  std::string dataset;                // folder with text.txt and manifest.json
-  std::string text;                   // file
+  std::string dataset;         // folder with text.txt and manifest.json
+  std::string text;            // file
   int64_t max_text_bytes = 0;  // of a larger text, pieces from all over it
 
   std::string out;  // folder for checkpoints

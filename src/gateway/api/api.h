@@ -35,7 +35,7 @@ namespace weir::gateway {
 class MetricsText;
 
 struct ApiOptions {
-  bool visitors = true;            // reads without a key from loopback
+  bool visitors = true;            // metrics without a key from loopback
   std::vector<std::string> hosts;  // names, beside localhost and loopback addresses, that visitors
                                    // may call this server by
   int workers = 3;

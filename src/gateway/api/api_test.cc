@@ -276,9 +276,10 @@ TEST_F(ApiTest, EveryRouteRefusesThoseWhoMayNot) {
   }
 }
 
-TEST_F(ApiTest, VisitorsReadWithoutAKeyOnlyWhenTheyNameThisMachine) {
-  EXPECT_EQ(Ask("GET", "/api/v1/lab", "").status, 200);
-  EXPECT_EQ(Ask("GET", "/api/v1/lab", "", "", {{"Authorization", "Basic abc"}}).status, 401);
+TEST_F(ApiTest, VisitorsSeeMetricsAloneAndOnlyWhenTheyNameThisMachine) {
+  EXPECT_EQ(Ask("GET", "/metrics", "").status, 200);
+  Refused(Ask("GET", "/api/v1/lab", ""), 401);
+  EXPECT_EQ(Ask("GET", "/metrics", "", "", {{"Authorization", "Basic abc"}}).status, 401);
   // A page elsewhere whose name was made to point here.
   for (const auto& [host, status] :
        std::vector<std::pair<std::string, std::string>>{{"evil.example", "401"},
@@ -288,11 +289,11 @@ TEST_F(ApiTest, VisitorsReadWithoutAKeyOnlyWhenTheyNameThisMachine) {
                                                         {"[::1]:7575", "200"},
                                                         {"", "401"}}) {
     io::TestSocket socket = io::TestSocket::Connect(port_);
-    socket.Send("GET /api/v1/lab HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
+    socket.Send("GET /metrics HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n");
     EXPECT_EQ(socket.ReadAll().substr(9, 3), status) << host;
   }
   Start({.visitors = false});
-  Refused(Ask("GET", "/api/v1/lab", ""), 401);
+  Refused(Ask("GET", "/metrics", ""), 401);
   EXPECT_EQ(Ask("GET", "/api/v1/lab", admin_).status, 200);
   EXPECT_EQ(Ask("GET", "/healthz", "").status, 200);
 }

@@ -15,8 +15,8 @@ constexpr Grant kAny = Grant::kAny;
 // clang-format off
 constexpr Permission kPermissions[] = {
     //                                                                        visitor client member admin
-    {Action::kSeeLab,      "see-lab",      "see the lab and its objects",     {kAny,   kNever, kAny,   kAny}},
-    {Action::kSeeJournal,  "see-journal",  "read the journal",                {kAny,   kNever, kAny,   kAny}},
+    {Action::kSeeLab,      "see-lab",      "see the lab and its objects",     {kNever,  kNever, kAny,   kAny}},
+    {Action::kSeeJournal,  "see-journal",  "read the journal",                {kNever,  kNever, kAny,   kAny}},
     {Action::kSeeMetrics,  "see-metrics",  "read /metrics",                   {kAny,   kNever, kAny,   kAny}},
     {Action::kSeeLogs,     "see-logs",     "read the output of jobs",         {kNever, kNever, kOwn,   kAny}},
     {Action::kSeeSecrets,  "see-secrets",  "see environment variables",       {kNever, kNever, kOwn,   kAny}},

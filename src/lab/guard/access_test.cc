@@ -12,8 +12,7 @@ namespace {
 const std::map<Who, std::map<Action, Grant>>& Expected() {
   using enum Action;
   static const std::map<Who, std::map<Action, Grant>> kExpected = {
-      {Who::kVisitor,
-       {{kSeeLab, Grant::kAny}, {kSeeJournal, Grant::kAny}, {kSeeMetrics, Grant::kAny}}},
+      {Who::kVisitor, {{kSeeMetrics, Grant::kAny}}},
       {Who::kClient, {{kInfer, Grant::kOwn}}},
       {Who::kMember,
        {{kSeeLab, Grant::kAny},

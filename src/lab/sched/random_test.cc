@@ -5,10 +5,10 @@
 //         with loads in steps, slow stops), carried out by test_world.h, checked by invariants.h.
 //         SEED=n replays one lab.
 // Planted bugs, each tried alone, and what failed: lend limits left out where a loan's victims are
-// chosen (both tests here, two of decide_test.cc); recall at the due time without the grace before it
-// (the first test here, ALoanIsBackByItsDueTime...); the shrinking window in victims.cc one short
-// (five tests each of victims_test.cc and decide_test.cc; none here: a loan that asks too many jobs
-// breaks no invariant).
+// chosen (both tests here, two of decide_test.cc); recall at the due time without the grace before
+// it (the first test here, ALoanIsBackByItsDueTime...); the shrinking window in victims.cc one
+// short (five tests each of victims_test.cc and decide_test.cc; none here: a loan that asks too
+// many jobs breaks no invariant).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
