@@ -9,7 +9,9 @@
 
 #include "app/client_commands.h"
 #include "app/commands.h"
+#include "control/journal.h"
 #include "io/clock.h"
+#include "io/files.h"
 #include "io/sqlite_store.h"
 
 namespace weir::app {
@@ -370,24 +372,48 @@ void AddJournal(CLI::App& app, int& exit_status) {
     c->add_option("--last", given->last, "So many of the newest")->check(CLI::Range(1, 1000));
     c->add_option("--from", given->from, "From this record on")->check(CLI::PositiveNumber);
   }
-  AddLeaf(
-      *journal, "verify", "Read the store and check that no record was changed or lost",
-      "  weir journal verify --data DIR", exit_status, [](const ClientFlags& flags) -> Status {
+  AddLeaf(*journal, "verify",
+          "Check that no record was changed or lost, and that the state is what they replay to",
+          "  weir journal verify --data DIR", exit_status, [](const ClientFlags& flags) -> Status {
+            const std::string data = TRY(DataFolder(flags, io::ProcessEnv()));
+            const auto store =
+                TRY(io::OpenSqliteStore(data + "/weir.db", {.create = false, .read_only = true}));
+            const control::JournalReport report = TRY(control::Verify(*store));
+            if (!report.problem.empty())
+              return Error(Code::kDataLoss, report.problem).Hint(report.hint);
+            if (flags.json) {
+              fmt::print("{}\n", wire::Json{{"records", report.records},
+                                            {"snapshot_seq", report.snapshot_seq},
+                                            {"last_hash", report.last_hash}}
+                                     .dump());
+            } else {
+              fmt::print(
+                  "{} records, each as it was written, and the state is what they replay to{}; the "
+                  "last "
+                  "has hash {}\n",
+                  report.records,
+                  report.snapshot_seq > 0
+                      ? fmt::format(" (from the snapshot at {} too)", report.snapshot_seq)
+                      : "",
+                  report.last_hash);
+            }
+            return {};
+          });
+  auto to = std::make_shared<std::string>();
+  CLI::App* salvage = AddLeaf(
+      *journal, "salvage", "Copy the intact records of a damaged journal to a new data folder",
+      "  weir journal salvage --data DIR --to NEWDIR", exit_status,
+      [to](const ClientFlags& flags) -> Status {
         const std::string data = TRY(DataFolder(flags, io::ProcessEnv()));
-        const auto store =
-            TRY(io::OpenSqliteStore(data + "/weir.db", {.create = false, .read_only = true}));
-        const io::VerifyReport report = TRY(store->Verify());
-        if (report.problem) return *report.problem;
-        if (flags.json) {
-          fmt::print(
-              "{}\n",
-              wire::Json{{"records", report.good_records}, {"last_hash", report.last_hash}}.dump());
-        } else {
-          fmt::print("{} records, each as it was written; the last has hash {}\n",
-                     report.good_records, report.last_hash);
-        }
+        TRY(io::MakeDirs(*to));
+        const io::SalvageReport report =
+            TRY(io::SalvageSqliteStore(data + "/weir.db", *to + "/weir.db"));
+        fmt::print("{} records kept, {}{} lost{}{}\nstart it with: weir up --data {}\n",
+                   report.records_kept, report.lost_is_exact ? "" : "at least ",
+                   report.records_lost, report.problem.empty() ? "" : ": ", report.problem, *to);
         return {};
       });
+  salvage->add_option("--to", *to, "Folder for the copy")->required();
 }
 
 // ---- datasets and models ----

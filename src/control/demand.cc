@@ -6,6 +6,13 @@
 
 namespace weir::control {
 
+namespace {
+using wire::DurationHistogram;
+// A replica that was never seen busy can do at least this many times what it was seen doing: more
+// than a forecast may run ahead of arrivals (1.5, over 70% use), so that a start is no surge.
+constexpr double kHeadroom = 2.5;
+}  // namespace
+
 void DemandTracker::Note(const wire::ServiceTraffic& traffic, const wire::Service& service,
                          int64_t ready, int64_t held, Time now, Duration look_ahead,
                          const sched::Policy& policy) {
@@ -62,8 +69,21 @@ void DemandTracker::RateOfAReplica(int64_t ready, const sched::Policy& policy) {
   const bool steady = std::all_of(window_.begin(), window_.end(),
                                   [&](const Sample& s) { return s.ready == ready; });
   if (ready > 0 && steady && span_s > 0 && view_.completions_per_s > 0) {
-    const double per_replica = view_.completions_per_s / static_cast<double>(ready);
-    if (span_s >= kRateWindow.seconds() / 4) seen_rate_ = std::max(seen_rate_, per_replica);
+    const double replicas = static_cast<double>(ready);
+    const double per_replica = view_.completions_per_s / replicas;
+    if (span_s >= kRateWindow.seconds() / 4) {
+      seen_rate_ = std::max(seen_rate_, per_replica);
+      // Requests in flight at one replica on average (Little: rate x time each takes). One server
+      // that works on one request at a time is then used to in_flight / (1 + in_flight) (M/M/1);
+      // one that batches is used less, so this is the least that it can do when kept busy.
+      const DurationHistogram& before = window_.front().traffic.latency;
+      const DurationHistogram& after = window_.back().traffic.latency;
+      const double in_flight =
+          static_cast<double>(after.sum_us - before.sum_us) / 1e6 / span_s / replicas;
+      if (in_flight > 0) {
+        guessed_rate_ = std::max(guessed_rate_, per_replica * (1 + in_flight) / in_flight);
+      }
+    }
   }
   // Busy: over the newest stretch in which all were, without a break.
   auto from = window_.end() - 1;
@@ -80,8 +100,9 @@ void DemandTracker::RateOfAReplica(int64_t ready, const sched::Policy& policy) {
   // What it did without being busy it can do at least.
   if (busy_rate_ > 0)
     demand_.service_rate_per_replica = std::max(busy_rate_, std::min(seen_rate_, 1.2 * busy_rate_));
-  else if (2 * seen_rate_ > policy.default_rate_per_replica)
-    demand_.service_rate_per_replica = 2 * seen_rate_;
+  else if (const double guess = std::max(kHeadroom * seen_rate_, guessed_rate_);
+           guess > policy.default_rate_per_replica)
+    demand_.service_rate_per_replica = guess;
 }
 
 int64_t DemandTracker::OutstandingAt(const std::string& lease) const {

@@ -48,8 +48,9 @@ class DemandTracker {
 
   std::deque<Sample> window_;
   sched::Forecast forecast_;
-  double busy_rate_ = 0;  // measured while busy; 0 = never
-  double seen_rate_ = 0;  // best seen without being busy
+  double busy_rate_ = 0;     // measured while busy; 0 = never
+  double seen_rate_ = 0;     // best seen without being busy
+  double guessed_rate_ = 0;  // from the time that requests took while it was not busy
   sched::Demand demand_;
   wire::TrafficView view_;
 };
