@@ -544,7 +544,7 @@ std::string ReadUntil(const std::string& url, const std::string& key,
 
 TEST_F(ApiTest, EventsBringTheLabAndThenEachChange) {
   int events = 0;
-  const std::string all = ReadUntil(Url("/api/v1/events"), "", [&](const std::string& got) {
+  const std::string all = ReadUntil(Url("/api/v1/events"), admin_, [&](const std::string& got) {
     const int now = static_cast<int>(std::count(got.begin(), got.end(), '\n')) / 4;
     if (now > events) {
       events = now;
@@ -586,7 +586,7 @@ TEST_F(ApiTest, QuietStreamsBeat) {
 
 TEST_F(ApiTest, StoppingEndsStreamsCleanly) {
   bool stopped = false;
-  const std::string all = ReadUntil(Url("/api/v1/events"), "", [&](const std::string&) {
+  const std::string all = ReadUntil(Url("/api/v1/events"), admin_, [&](const std::string&) {
     if (!stopped) {
       stopped = true;
       api_->Stop();
