@@ -8,6 +8,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "base/nearest.h"
 #include "lab/sched/policy.h"
 
 namespace weir::app {
@@ -143,29 +144,11 @@ Status Validate(const OptionInfo& option, const Config::Value& value) {
   return {};
 }
 
-size_t EditDistance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t up = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = up;
-    }
-  }
-  return row[b.size()];
-}
-
 std::string Nearest(const std::string& name) {
-  const OptionInfo* best = nullptr;
-  size_t distance = 0;
-  for (const OptionInfo& o : Options()) {
-    const size_t d = EditDistance(o.name, name);
-    if (!best || d < distance) best = &o, distance = d;
-  }
-  return distance <= 4 ? "did you mean " + best->name + "?" : "see `weir config show`";
+  std::vector<std::string> known;
+  for (const OptionInfo& o : Options()) known.push_back(o.name);
+  const std::string nearest = NearestOf(name, known);
+  return nearest.empty() ? "see `weir config show`" : "did you mean " + nearest + "?";
 }
 
 Status ReadToml(const std::string& text, const std::string& file_name,

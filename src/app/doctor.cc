@@ -45,9 +45,7 @@ std::vector<Finding> Examine(const Setup& setup) {
   out.push_back({memory < kMinMemoryBytes ? Grade::kBad : Grade::kGood, "memory",
                  HumanBytes(memory),
                  memory < kMinMemoryBytes ? "the first story needs about 1 GiB" : ""});
-  const int64_t asked = setup.config.Integer("site.slots");
-  const int slots =
-      asked > 0 ? static_cast<int>(asked) : std::max(4, 2 * static_cast<int>(cores.size()));
+  const int slots = LocalSlots(setup.config);
   if (const auto shares = io::SlotShares::Detect(slots)) {
     const bool exact = shares->mechanism() == io::SlotShares::Mechanism::kCgroupV2;
     out.push_back({exact ? Grade::kGood : Grade::kNote, "slots",

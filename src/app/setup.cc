@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 
+#include "io/cores.h"
 #include "io/files.h"
 
 namespace weir::app {
@@ -70,6 +72,12 @@ Result<Setup> LoadSetup(const UpFlags& flags) {
   setup.data = std::filesystem::absolute(setup.data, ec).lexically_normal().string();
   while (setup.data.size() > 1 && setup.data.back() == '/') setup.data.pop_back();
   return setup;
+}
+
+int LocalSlots(const Config& config) {
+  const int64_t asked = config.Integer("site.slots");
+  return asked > 0 ? static_cast<int>(asked)
+                   : std::max(4, 2 * static_cast<int>(io::UsableCores().size()));
 }
 
 int Complain(const std::string& command, const Error& error) {

@@ -33,6 +33,9 @@ struct Setup {
 };
 Result<Setup> LoadSetup(const UpFlags& flags);
 
+// Slots of the site `local`: site.slots, or two for each usable core and at least four.
+int LocalSlots(const Config& config);
+
 // Prints "weir COMMAND: error (hint)" to stderr; returns the error's exit status.
 int Complain(const std::string& command, const Error& error);
 

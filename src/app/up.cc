@@ -175,9 +175,7 @@ Status Up(const Setup& setup) {
 
   TRY(io::MakeDirs(setup.data));
   const io::FileLock lock = TRY(io::LockDir(setup.data, clock.Now()));
-  const int64_t asked = config.Integer("site.slots");
-  const int slots = asked > 0 ? static_cast<int>(asked)
-                              : std::max(4, 2 * static_cast<int>(io::UsableCores().size()));
+  const int slots = LocalSlots(config);
   const io::SlotShares shares = TRY(io::SlotShares::Detect(slots));
   const std::unique_ptr<io::Store> store = TRY(io::OpenSqliteStore(setup.data + "/weir.db"));
   const std::string program = ProgramPath();
