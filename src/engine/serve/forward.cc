@@ -36,36 +36,59 @@ Forward::Forward(const model::Model& model, KvCache& cache, kernels::ThreadPool*
   logits_.resize(kDecodeRows * static_cast<size_t>(c.vocab_size));
 }
 
+Forward::Row Forward::RowOf(const Piece& piece, size_t token) const {
+  const size_t behind = piece.tokens.size() - 1 - token;
+  const auto wanted = static_cast<size_t>(piece.logit_rows);
+  return {.token = piece.tokens[token],
+          .position = static_cast<int32_t>(piece.begin + static_cast<int64_t>(token)),
+          .blocks = piece.blocks,
+          .logits = piece.logits != nullptr && behind < wanted
+                        ? piece.logits + (wanted - 1 - behind) *
+                                             static_cast<size_t>(model_.config().vocab_size)
+                        : nullptr,
+          .hidden = piece.hidden == nullptr
+                        ? nullptr
+                        : piece.hidden + token * static_cast<size_t>(model_.config().dim),
+          .adapter = piece.adapter};
+}
+
 void Forward::Run(std::span<const Piece> pieces) {
+  const auto together = [](const Piece& piece) {
+    return piece.tokens.size() == 1 ||
+           (piece.logits != nullptr &&
+            piece.logit_rows == static_cast<int64_t>(piece.tokens.size()));
+  };
   for (const Piece& piece : pieces) {
-    if (piece.tokens.size() == 1) continue;
+    if (together(piece)) continue;
     for (size_t done = 0; done < piece.tokens.size();) {
       // Chunks begin at multiples of prefill_chunk_ of the sequence, whatever the piece is.
       const int64_t at = piece.begin + static_cast<int64_t>(done);
       const size_t n = std::min(piece.tokens.size() - done,
                                 static_cast<size_t>(prefill_chunk_ - at % prefill_chunk_));
       rows_.clear();
-      for (size_t i = done; i < done + n; ++i) {
-        const bool last = i + 1 == piece.tokens.size();
-        rows_.push_back({piece.tokens[i],
-                         static_cast<int32_t>(piece.begin + static_cast<int64_t>(i)), piece.blocks,
-                         last ? piece.logits : nullptr});
-      }
+      for (size_t i = done; i < done + n; ++i) rows_.push_back(RowOf(piece, i));
       RunRows(rows_);
       done += n;
     }
   }
   rows_.clear();
   for (const Piece& piece : pieces) {
-    if (piece.tokens.size() != 1) continue;
-    rows_.push_back(
-        {piece.tokens[0], static_cast<int32_t>(piece.begin), piece.blocks, piece.logits});
-    if (rows_.size() == kDecodeRows) {
-      RunRows(rows_);
-      rows_.clear();
+    if (!together(piece)) continue;
+    for (size_t i = 0; i < piece.tokens.size(); ++i) {
+      rows_.push_back(RowOf(piece, i));
+      if (rows_.size() == kDecodeRows) {
+        RunRows(rows_);
+        rows_.clear();
+      }
     }
   }
   if (!rows_.empty()) RunRows(rows_);
+}
+
+void Forward::Project(const float* x, int64_t rows, const kernels::Weights& w, int layer,
+                      LoraSite site, float* y, kernels::Into into) {
+  MatMul(x, rows, w, y, into);
+  if (!adapted_.empty()) AddLora(pool_, adapted_, layer, site, x, w.in, y, w.out, lora_scratch_);
 }
 
 void Forward::MatMul(const float* x, int64_t rows, const kernels::Weights& w, float* y,
@@ -84,46 +107,64 @@ void Forward::RunRows(std::span<const Row> rows) {
     tokens_.push_back(row.token);
     positions_.push_back(row.position);
   }
+  adapted_.clear();
+  for (int64_t r = 0; r < n; ++r) {
+    const LoraAdapter* adapter = rows[static_cast<size_t>(r)].adapter;
+    if (adapter == nullptr) continue;
+    if (!adapted_.empty() && adapted_.back().adapter == adapter &&
+        adapted_.back().begin + adapted_.back().count == r) {
+      ++adapted_.back().count;
+    } else {
+      adapted_.push_back({adapter, r, 1});
+    }
+  }
   // Row-wise steps are small beside the products: one thread, no waking of others.
   kernels::Embed(nullptr, model_.embedding(), tokens_.data(), n, x_.data());
   for (int l = 0; l < c.layers; ++l) {
     const model::Layer& layer = model_.layers()[static_cast<size_t>(l)];
     kernels::RmsNorm(nullptr, x_.data(), layer.input_norm, n, c.dim, c.norm_eps, normed_.data(),
                      nullptr);
-    MatMul(normed_.data(), n, layer.q, q_.data());
-    MatMul(normed_.data(), n, layer.k, k_.data());
-    MatMul(normed_.data(), n, layer.v, v_.data());
+    Project(normed_.data(), n, layer.q, l, LoraSite::kQ, q_.data());
+    Project(normed_.data(), n, layer.k, l, LoraSite::kK, k_.data());
+    Project(normed_.data(), n, layer.v, l, LoraSite::kV, v_.data());
     kernels::Rope(nullptr, rope_, positions_.data(), n, c.heads, c.q_dim(), q_.data());
     kernels::Rope(nullptr, rope_, positions_.data(), n, c.kv_heads, c.kv_dim(), k_.data());
     Attend(l, rows);
-    MatMul(attended_.data(), n, layer.o, x_.data(), kernels::Into::kAccumulate);
+    Project(attended_.data(), n, layer.o, l, LoraSite::kO, x_.data(), kernels::Into::kAccumulate);
     kernels::RmsNorm(nullptr, x_.data(), layer.post_norm, n, c.dim, c.norm_eps, normed_.data(),
                      nullptr);
-    MatMul(normed_.data(), n, layer.gate, gate_.data());
-    MatMul(normed_.data(), n, layer.up, up_.data());
+    Project(normed_.data(), n, layer.gate, l, LoraSite::kGate, gate_.data());
+    Project(normed_.data(), n, layer.up, l, LoraSite::kUp, up_.data());
     kernels::SwiGlu(n * c.ffn_dim >= kWorthSharing / 16 ? pool_ : nullptr, gate_.data(), up_.data(),
                     n, c.ffn_dim, c.ffn_dim, gate_.data());
-    MatMul(gate_.data(), n, layer.down, x_.data(), kernels::Into::kAccumulate);
+    Project(gate_.data(), n, layer.down, l, LoraSite::kDown, x_.data(), kernels::Into::kAccumulate);
   }
-  // Only rows whose logits somebody wants go through the head: the last of a prompt, all decodes.
-  int64_t wanted = 0;
+  // Only rows that somebody wants go through the head: the last of a prompt, all decodes.
   const auto row_bytes = static_cast<size_t>(c.dim) * sizeof(float);
+  int64_t wanted = 0;
+  std::vector<float*> outputs;
+  const auto flush = [&] {
+    if (wanted == 0) return;
+    MatMul(normed_.data(), wanted, model_.head(), logits_.data());
+    for (int64_t i = 0; i < wanted; ++i) {
+      std::memcpy(outputs[static_cast<size_t>(i)], &logits_[i * c.vocab_size],
+                  static_cast<size_t>(c.vocab_size) * sizeof(float));
+    }
+    outputs.clear();
+    wanted = 0;
+  };
   for (int64_t r = 0; r < n; ++r) {
-    if (rows[static_cast<size_t>(r)].logits == nullptr) continue;
-    if (wanted != r) std::memcpy(&x_[wanted * c.dim], &x_[r * c.dim], row_bytes);
-    ++wanted;
-  }
-  if (wanted == 0) return;
-  CHECK(wanted <= static_cast<int64_t>(kDecodeRows));
-  kernels::RmsNorm(nullptr, x_.data(), model_.final_norm(), wanted, c.dim, c.norm_eps,
-                   normed_.data(), nullptr);
-  MatMul(normed_.data(), wanted, model_.head(), logits_.data());
-  const float* from = logits_.data();
-  for (const Row& row : rows) {
+    const Row& row = rows[static_cast<size_t>(r)];
+    if (row.logits == nullptr && row.hidden == nullptr) continue;
+    float* normed = &normed_[wanted * c.dim];
+    kernels::RmsNorm(nullptr, &x_[r * c.dim], model_.final_norm(), 1, c.dim, c.norm_eps, normed,
+                     nullptr);
+    if (row.hidden != nullptr) std::memcpy(row.hidden, normed, row_bytes);
     if (row.logits == nullptr) continue;
-    std::memcpy(row.logits, from, static_cast<size_t>(c.vocab_size) * sizeof(float));
-    from += c.vocab_size;
+    outputs.push_back(row.logits);
+    if (++wanted == static_cast<int64_t>(kDecodeRows)) flush();
   }
+  flush();
 }
 
 void Forward::Attend(int layer, std::span<const Row> rows) {

@@ -3,9 +3,10 @@
 //   x = embed(tokens); per layer: x += o(attend(rope(q(n)), rope(k(n)), v(n))), n = norm(x);
 //   x += down(swiglu(gate(n), up(n))), n = norm(x); logits = head(norm(x)).
 //
-// Prompt pieces run by themselves, in chunks; single tokens of several sequences run together, so
-// that the weights are read once for all of them. A sequence's numbers therefore do not depend on
-// who else is in the batch, as long as the kernels compute a row alike in any company.
+// Prompt pieces run by themselves, in chunks; single tokens of several sequences, and drafts (pieces
+// with logits for every token), run together, so that the weights are read once for all of them. A
+// sequence's numbers therefore do not depend on who else is in the batch, as long as the kernels
+// compute a row alike in any company.
 // ReferenceLogits is the same pass as plain loops over the whole sequence: the oracle of the tests.
 // Threads: one at a time (it owns scratch); uses the pool it was given.
 #pragma once
@@ -17,6 +18,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/model/weights.h"
 #include "engine/serve/kv_cache.h"
+#include "engine/serve/lora.h"
 
 namespace weir::serve {
 
@@ -24,7 +26,10 @@ struct Piece {
   std::span<const int32_t> tokens;  // ids in [0, vocab_size)
   int64_t begin = 0;                // position of the first; those before are in the cache
   std::span<const int32_t> blocks;  // of the sequence, covering begin + tokens.size() positions
-  float* logits = nullptr;          // [vocab_size] for the last token; null: not wanted
+  float* logits = nullptr;          // [logit_rows, vocab_size]; null: not wanted
+  int64_t logit_rows = 1;           // of the last tokens, in order
+  float* hidden = nullptr;          // [tokens.size(), dim], after the last norm; null: not wanted
+  const LoraAdapter* adapter = nullptr;
 };
 
 class Forward {
@@ -40,10 +45,16 @@ class Forward {
     int32_t position;
     std::span<const int32_t> blocks;
     float* logits;
+    float* hidden;
+    const LoraAdapter* adapter;
   };
   void RunRows(std::span<const Row> rows);
   void MatMul(const float* x, int64_t rows, const kernels::Weights& w, float* y,
               kernels::Into into = kernels::Into::kOverwrite);
+  // As MatMul, and what the rows' adapters add to it.
+  void Project(const float* x, int64_t rows, const kernels::Weights& w, int layer, LoraSite site,
+               float* y, kernels::Into into = kernels::Into::kOverwrite);
+  Row RowOf(const Piece& piece, size_t token) const;
   void Attend(int layer, std::span<const Row> rows);
 
   const model::Model& model_;
@@ -56,6 +67,8 @@ class Forward {
   std::vector<const float*> block_pointers_;
   std::vector<kernels::CachedQuery> queries_;
   std::vector<Row> rows_;
+  std::vector<LoraRows> adapted_;  // of the rows in work
+  std::vector<float> lora_scratch_;
 };
 
 // Logits [tokens.size(), vocab_size] for a whole sequence from nothing, as plain loops in double.

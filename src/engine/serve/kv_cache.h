@@ -1,10 +1,22 @@
-// The keys and values of every running sequence, in blocks from one bounded pool.
+// The keys and values of every sequence, in blocks from one bounded pool.
 //
-// A block holds kKvBlockTokens consecutive positions of one sequence, for all layers. A sequence
-// gets all the blocks that it may ever need when it is admitted (prompt and max_tokens), so that it
-// can always run to its end: nothing is ever evicted half-way.
-// Memory: reserved at once, touched (so resident) only as far as sequences have grown.
-// Threads: one at a time.
+// A block holds kKvBlockTokens consecutive positions of one sequence, for all layers. It is counted
+// by how many hold it: sequences that share a prefix, and the prefix tree. Nobody writes into a row
+// that another holder has read: shared blocks are full or are copied first (Copy).
+//
+//   free --Take--> held by 1 --Share--> held by n --Release--> ... --> free
+//                     |  MarkCached: the prefix tree is one of the holders
+//                     '-> held by the tree alone: "cached"; one eviction away from free
+//
+// Layout    block-major: block, layer, keys then values, [kKvBlockTokens, kv_dim] elements. A
+//           sequence that grows touches one run of memory, not one place for each layer.
+// Memory    reserved at once, touched (so resident) only as far as blocks were ever taken; the
+// block
+//           freed last is taken first.
+// Bytes     BytesPerToken: 2 * layers * kv_dim * 4. A 1.1B Llama shape (22 layers, 4 KV heads of
+// 64):
+//           45056.
+// Threads   one at a time; rows of different blocks may be written in parallel.
 #pragma once
 
 #include <cstdint>
@@ -28,21 +40,40 @@ class KvCache {
 
   int64_t total_blocks() const { return blocks_; }
   int64_t free_blocks() const { return static_cast<int64_t>(free_.size()); }
-  // n <= free_blocks() (CHECK).
+  int64_t cached_blocks() const { return cached_; }  // held by the prefix tree alone
+
+  // n <= free_blocks() (CHECK). Each is held once.
   std::vector<int32_t> Take(int64_t n);
-  void Give(const std::vector<int32_t>& blocks);
+  int32_t Take() { return Take(1)[0]; }
+  void Share(int32_t block);    // held once more
+  void Release(int32_t block);  // held once less; free when that was the last
+  int Holders(int32_t block) const { return holders_[static_cast<size_t>(block)]; }
+
+  // One of the holders is the prefix tree, from now on or no longer. Does not count as a holder by
+  // itself: the tree calls Share and Release like everybody.
+  void MarkCached(int32_t block, bool cached);
+  bool Cached(int32_t block) const { return in_tree_[static_cast<size_t>(block)] != 0; }
+
+  // All of a block, all layers. `to` has one holder.
+  void Copy(int32_t from, int32_t to);
 
   float* Keys(int layer, int32_t block) { return At(2 * layer, block); }  // [tokens, kv_dim]
   float* Values(int layer, int32_t block) { return At(2 * layer + 1, block); }
 
  private:
   float* At(int plane, int32_t block) {
-    return data_.get() + (static_cast<int64_t>(plane) * blocks_ + block) * block_floats_;
+    return data_.get() + (static_cast<int64_t>(block) * planes_ + plane) * plane_floats_;
   }
+  void CountCached(int32_t block, int by);
+
   int64_t blocks_;
-  int64_t block_floats_;
+  int64_t planes_;  // of a block: keys and values of each layer
+  int64_t plane_floats_;
   std::unique_ptr<float[]> data_;
   std::vector<int32_t> free_;  // a stack: the block given back last is warm
+  std::vector<int32_t> holders_;
+  std::vector<uint8_t> in_tree_;
+  int64_t cached_ = 0;
 };
 
 }  // namespace weir::serve

@@ -1,72 +1,331 @@
 #include "engine/serve/sampler.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
+#include <limits>
 
 namespace weir::serve {
 namespace {
 
-using Candidate = std::pair<float, int32_t>;  // logit, then probability
+constexpr size_t kLanes = 16;        // independent sums, so that the compiler may use vectors
+constexpr float kSmallest = -87.0f;  // exp of less is not a normal float: weight 0
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-bool Likelier(const Candidate& a, const Candidate& b) {
-  return a.first != b.first ? a.first > b.first : a.second < b.second;
+// e^x for kSmallest <= x <= 0, within 2 units in the last place; e^0 is exactly 1. In this form,
+// without a call or a branch, a loop over it becomes vector code.
+inline float ExpOfNegative(float x) {
+  constexpr float kLog2E = 1.44269504f, kLn2High = 0.693359375f, kLn2Low = -2.12194440e-4f;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to a whole number
+  const float shifted = x * kLog2E + kRound;
+  const float n = shifted - kRound;
+  const float r = (x - n * kLn2High) - n * kLn2Low;
+  float p = 1.9875691500e-4f;  // minimax on [-ln2/2, ln2/2] (Cephes, expf)
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const auto scale = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
+  return p * std::bit_cast<float>(scale);
+}
+
+// Of numbers; NaN is passed over. Minus infinity when there are none.
+float Largest(std::span<const float> x) {
+  float lane[kLanes];
+  std::fill_n(lane, kLanes, kMinusInfinity);
+  size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) lane[j] = x[i + j] > lane[j] ? x[i + j] : lane[j];
+  }
+  float largest = kMinusInfinity;
+  for (; i < x.size(); ++i) largest = x[i] > largest ? x[i] : largest;
+  for (const float l : lane) largest = l > largest ? l : largest;
+  return largest;
+}
+
+double Sum(std::span<const float> x) {
+  double lane[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= x.size(); i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) lane[j] += static_cast<double>(x[i + j]);
+  }
+  double sum = 0;
+  for (; i < x.size(); ++i) sum += static_cast<double>(x[i]);
+  for (const double l : lane) sum += l;
+  return sum;
+}
+
+// x becomes exp((x - largest) / temperature), NaN becomes 0.
+void Weigh(std::span<float> x, float largest, float temperature) {
+  const float scale = 1.0f / temperature;
+  for (float& value : x) {
+    const float t = (value - largest) * scale;
+    const float clamped = t > kSmallest ? t : kSmallest;
+    const float weight = ExpOfNegative(clamped);
+    value = t >= kSmallest ? weight : 0.0f;
+  }
+}
+
+// ---- Cuts ------------------------------------------------------------------------------------
+// A positive float's bits are in the order of its value, so the value at which a cut falls is found
+// digit by digit: three passes that each fill 1024 buckets, whatever the distribution looks like.
+
+constexpr int kDigitBits = 10;
+constexpr uint32_t kDigits = 1u << kDigitBits;
+constexpr int kShifts[] = {20, 10, 0};  // weights are at most 1.0, whose bits are below 2^30
+
+enum class Amount : uint8_t { kCount, kMass };
+
+// Keeps the largest weights, smaller ids first, until their number or sum reaches `limit`.
+void Keep(std::span<float> weights, Amount amount, double limit, std::vector<double>& buckets) {
+  uint32_t cut = 0, known = 0;  // the digits of the cut found so far, and which these are
+  double left = limit;
+  for (const int shift : kShifts) {
+    buckets.assign(kDigits, 0.0);
+    for (const float weight : weights) {
+      const auto bits = std::bit_cast<uint32_t>(weight);
+      if ((bits & known) != cut || bits == 0) continue;
+      buckets[(bits >> shift) & (kDigits - 1)] +=
+          amount == Amount::kCount ? 1.0 : static_cast<double>(weight);
+    }
+    uint32_t digit = kDigits - 1;
+    uint32_t lowest = kDigits;  // that holds anything
+    for (;; --digit) {
+      if (buckets[digit] > 0) {
+        lowest = digit;
+        if (buckets[digit] >= left) break;
+        left -= buckets[digit];
+      }
+      if (digit == 0) break;
+    }
+    if (lowest == kDigits) return;
+    if (buckets[digit] < left || buckets[digit] <= 0) {
+      // Everything together does not reach the limit, or misses it by rounding: all are kept.
+      return;
+    }
+    cut |= digit << shift;
+    known |= (kDigits - 1) << shift;
+  }
+  const auto value = std::bit_cast<float>(cut);
+  double equals = amount == Amount::kCount ? left : std::ceil(left / static_cast<double>(value));
+  for (float& weight : weights) {
+    if (weight > value) continue;
+    if (weight == value && equals >= 1) {
+      equals -= 1;
+    } else {
+      weight = 0;
+    }
+  }
+}
+
+// ---- The draw --------------------------------------------------------------------------------
+
+constexpr uint64_t kGolden = 0x9E3779B97F4A7C15u;
+
+// The output step of splitmix64 (Steele, Lea & Flood, 2014).
+inline uint64_t Mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+// The exponential race (see the header). -log(1 - u) >= u, so a token whose u alone is too late
+// needs no logarithm, and almost none does.
+int32_t Race(std::span<const float> weights, uint64_t key) {
+  double first = std::numeric_limits<double>::infinity();
+  int32_t winner = -1;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (!(weights[i] > 0)) continue;
+    const double u = static_cast<double>(Mix(key + kGolden * i) >> 11) * 0x1p-53;
+    const auto weight = static_cast<double>(weights[i]);
+    if (winner >= 0 && u >= first * weight) continue;
+    const double rings = -std::log1p(-u) / weight;
+    if (winner < 0 || rings < first) {
+      first = rings;
+      winner = static_cast<int32_t>(i);
+    }
+  }
+  return winner;
+}
+
+bool Allows(TokenMask allowed, size_t token) {
+  return allowed.empty() ||
+         (token / 64 < allowed.size() && (allowed[token / 64] >> (token % 64) & 1) != 0);
+}
+
+int32_t FirstAllowed(TokenMask allowed, size_t size) {
+  for (size_t i = 0; i < size; ++i) {
+    if (Allows(allowed, i)) return static_cast<int32_t>(i);
+  }
+  return -1;
+}
+
+float Penalized(const SamplingOptions& o, float logit, int32_t in_answer) {
+  logit = logit > 0 ? logit / o.repetition_penalty : logit * o.repetition_penalty;
+  logit -= o.frequency_penalty * static_cast<float>(in_answer);
+  return in_answer > 0 ? logit - o.presence_penalty : logit;
 }
 
 }  // namespace
 
-int32_t Greedy(std::span<const float> logits) {
-  return static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+uint64_t SeedOfChoice(uint64_t seed, int index) {
+  return index == 0 ? seed : Mix(Mix(seed) + kGolden * static_cast<uint64_t>(index));
 }
 
-int32_t Sampler::Sample(std::span<const float> logits) {
-  if (options_.temperature <= 0) return Greedy(logits);
-  candidates_.clear();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
+Sampler::Sampler(SamplingOptions options, std::span<const int32_t> prompt)
+    : options_(std::move(options)) {
+  if (options_.repetition_penalty == 1) return;
+  for (const int32_t token : prompt) seen_.try_emplace(token);
+}
+
+void Sampler::Accept(int32_t token) {
+  ++accepted_;
+  if (options_.penalizes()) ++seen_[token].answer;
+}
+
+void Sampler::Adjust(std::span<float> logits, TokenMask allowed) const {
+  const auto size = static_cast<int64_t>(logits.size());
+  for (const auto& [token, bias] : options_.logit_bias) {
+    if (token >= 0 && token < size) logits[static_cast<size_t>(token)] += bias;
   }
-  const auto k = static_cast<size_t>(options_.top_k);
-  if (k > 0 && k < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<ptrdiff_t>(k - 1),
-                     candidates_.end(), Likelier);
-    candidates_.resize(k);
+  for (const auto& [token, seen] : seen_) {
+    if (token < 0 || token >= size) continue;
+    float& logit = logits[static_cast<size_t>(token)];
+    logit = Penalized(options_, logit, seen.answer);
   }
-  const float largest = std::max_element(candidates_.begin(), candidates_.end())->first;
-  double total = 0;
-  for (auto& [value, id] : candidates_) {
-    value = std::exp((value - largest) / options_.temperature);
-    total += value;
+  if (allowed.empty()) return;
+  for (size_t begin = 0; begin < logits.size(); begin += 64) {
+    const uint64_t word = begin / 64 < allowed.size() ? allowed[begin / 64] : 0;
+    if (word == ~uint64_t{0}) continue;
+    const size_t end = std::min(begin + 64, logits.size());
+    for (size_t i = begin; i < end; ++i) {
+      if ((word >> (i - begin) & 1) == 0) logits[i] = kMinusInfinity;
+    }
+  }
+}
+
+int32_t Sampler::Sample(std::span<const float> logits, TokenMask allowed, Scratch& scratch) const {
+  const bool plain = options_.logit_bias.empty() && seen_.empty() && allowed.empty();
+  const bool greedy = options_.temperature <= 0;
+  if (greedy && plain) {
+    const int32_t token = Greedy(logits);
+    return token >= 0 ? token : FirstAllowed(allowed, logits.size());
+  }
+  scratch.weights.assign(logits.begin(), logits.end());
+  const std::span<float> weights(scratch.weights);
+  if (!plain) Adjust(weights, allowed);
+  if (greedy) {
+    const int32_t token = Greedy(weights);
+    return token >= 0 ? token : FirstAllowed(allowed, logits.size());
+  }
+  const float largest = Largest(weights);
+  if (!std::isfinite(largest)) {
+    // Weights that overflowed: the first infinity wins; all never: whatever may come.
+    const int32_t token = largest > 0 ? Greedy(weights) : -1;
+    return token >= 0 ? token : FirstAllowed(allowed, logits.size());
+  }
+  Weigh(weights, largest, options_.temperature);
+  if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < weights.size()) {
+    Keep(weights, Amount::kCount, options_.top_k, scratch.buckets);
   }
   if (options_.top_p < 1) {
-    std::sort(candidates_.begin(), candidates_.end(), Likelier);
-    double kept = 0;
+    Keep(weights, Amount::kMass, static_cast<double>(options_.top_p) * Sum(weights),
+         scratch.buckets);
+  }
+  if (options_.min_p > 0) {
+    for (float& weight : weights) weight = weight >= options_.min_p ? weight : 0.0f;
+  }
+  return Race(weights, Mix(Mix(options_.seed) + kGolden * static_cast<uint64_t>(accepted_ + 1)));
+}
+
+int32_t Greedy(std::span<const float> logits) {
+  const float largest = Largest(logits);
+  if (largest == kMinusInfinity) return -1;
+  return static_cast<int32_t>(std::find(logits.begin(), logits.end(), largest) - logits.begin());
+}
+
+std::vector<std::pair<int32_t, double>> DistributionPlainly(const SamplingOptions& options,
+                                                            std::span<const float> logits,
+                                                            TokenMask allowed,
+                                                            std::span<const int32_t> prompt,
+                                                            std::span<const int32_t> answer) {
+  std::vector<std::pair<int32_t, double>> all;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const auto id = static_cast<int32_t>(i);
+    if (!Allows(allowed, i) || std::isnan(logits[i]) || logits[i] == kMinusInfinity) continue;
+    float logit = logits[i];
+    for (const auto& [token, bias] : options.logit_bias) logit += token == id ? bias : 0;
+    const auto times = std::count(answer.begin(), answer.end(), id);
+    if (times > 0 || std::count(prompt.begin(), prompt.end(), id) > 0) {
+      logit = Penalized(options, logit, static_cast<int32_t>(times));
+    }
+    all.emplace_back(id, static_cast<double>(logit));
+  }
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.second > b.second; });
+  if (all.empty()) return all;
+  const double largest = all.front().second;
+  const double temperature = std::max(1e-30, static_cast<double>(options.temperature));
+  for (auto& [id, value] : all) value = std::exp((value - largest) / temperature);
+  if (options.temperature <= 0) all.resize(1);
+  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < all.size()) {
+    all.resize(static_cast<size_t>(options.top_k));
+  }
+  const auto total = [&] {
+    double sum = 0;
+    for (const auto& [id, value] : all) sum += value;
+    return sum;
+  };
+  if (options.top_p < 1) {
+    const double enough = static_cast<double>(options.top_p) * total();
+    double sum = 0;
     size_t n = 0;
-    while (n < candidates_.size() && kept < options_.top_p * total) kept += candidates_[n++].first;
-    candidates_.resize(std::max<size_t>(n, 1));
-    total = kept;
+    while (n < all.size() && (n == 0 || sum < enough)) sum += all[n++].second;
+    all.resize(n);
   }
-  double at = random_.Uniform() * total;
-  for (const auto& [value, id] : candidates_) {
-    at -= value;
-    if (at < 0) return id;
-  }
-  return candidates_.back().second;  // rounding left a crumb
+  std::erase_if(
+      all, [&](const auto& entry) { return entry.second < static_cast<double>(options.min_p); });
+  const double sum = total();
+  for (auto& [id, value] : all) value /= sum;
+  return all;
 }
 
 Logprobs LogprobsOf(std::span<const float> logits, int32_t chosen, int top) {
-  const float largest = *std::max_element(logits.begin(), logits.end());
-  double sum = 0;
-  for (const float x : logits) sum += std::exp(static_cast<double>(x) - largest);
-  const double log_sum = largest + std::log(sum);
   Logprobs out;
-  out.chosen = static_cast<float>(logits[static_cast<size_t>(chosen)] - log_sum);
-  if (top <= 0) return out;
-  std::vector<Candidate> all;
-  for (size_t i = 0; i < logits.size(); ++i) all.emplace_back(logits[i], static_cast<int32_t>(i));
-  const size_t n = std::min(static_cast<size_t>(top), all.size());
-  std::partial_sort(all.begin(), all.begin() + static_cast<ptrdiff_t>(n), all.end(), Likelier);
-  for (size_t i = 0; i < n; ++i) {
-    out.top.emplace_back(all[i].second, static_cast<float>(all[i].first - log_sum));
+  const float largest = Largest(logits);
+  double sum = 0;
+  for (size_t begin = 0; begin < logits.size(); begin += kLanes) {
+    float lane[kLanes];
+    const size_t n = std::min(kLanes, logits.size() - begin);
+    for (size_t j = 0; j < n; ++j) {
+      const float t = logits[begin + j] - largest;
+      const float clamped = t > kSmallest ? t : kSmallest;
+      lane[j] = t >= kSmallest ? ExpOfNegative(clamped) : 0.0f;
+    }
+    for (size_t j = 0; j < n; ++j) sum += static_cast<double>(lane[j]);
   }
+  const double log_sum = static_cast<double>(largest) + std::log(sum);
+  const auto logprob = [&](float logit) {
+    return static_cast<float>(static_cast<double>(logit) - log_sum);
+  };
+  out.chosen = logprob(logits[static_cast<size_t>(chosen)]);
+  const size_t n = std::min(static_cast<size_t>(std::max(top, 0)), logits.size());
+  if (n == 0) return out;
+  // The best so far, in order; almost no token gets past the last of them.
+  out.top.reserve(n + 1);
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const float logit = logits[i];
+    if (out.top.size() == n && !(logit > out.top.back().second)) continue;
+    if (std::isnan(logit)) continue;
+    const auto at = std::find_if(out.top.begin(), out.top.end(),
+                                 [&](const auto& entry) { return entry.second < logit; });
+    out.top.emplace(at, static_cast<int32_t>(i), logit);
+    if (out.top.size() > n) out.top.pop_back();
+  }
+  for (auto& [id, logit] : out.top) logit = logprob(logit);
   return out;
 }
 
