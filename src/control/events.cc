@@ -50,7 +50,7 @@ void Fields(V& v, Owned<V, Envelope>& e) {
 }  // namespace
 }  // namespace weir::control
 
-WEIR_MESSAGE(weir::control::Envelope);
+WEIR_LOCAL_MESSAGE(weir::control::Envelope);
 
 namespace weir::control {
 

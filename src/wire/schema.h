@@ -70,11 +70,17 @@ std::optional<E> EnumFrom(std::string_view text) {
 
 template <class T>
 inline constexpr bool kIsMessage = false;
-#define WEIR_MESSAGE(Type) \
-  template <>              \
-  inline constexpr bool weir::wire::kIsMessage<Type> = true
 
 namespace schema_internal {
+
+// A message's codec. Compiled once for the messages of headers (see wire/instantiate.h): written
+// out in each of the files that use them, they were a fifth of the whole build.
+template <class T>
+Json WriteMessage(const T& value);
+template <class T>
+Status ReadMessage(const Json& json, T& value, const std::string& path);
+template <class T>
+Json DescribeMessage();
 
 template <class T>
 struct IsVector : std::false_type {};
@@ -123,20 +129,13 @@ struct Reader {
   std::string At(std::string_view name) const {
     return path.empty() ? std::string(name) : path + "." + std::string(name);
   }
+  // Null where there is nothing to read: absent (an error if required), or null where that may be.
+  const Json* Find(const char* name, Need need, bool may_be_null);
+  Status Unknown() const;  // names a field of `in` that is not known, if there is one
   template <class T>
   void operator()(const char* name, T& value, const char* /*doc*/ = "", Need need = kOptional) {
-    known.push_back(name);
-    if (!status) return;
-    const auto it = in.find(name);
-    if (it == in.end() || (IsOptional<T>::value && it->is_null())) {
-      if (it != in.end()) ++seen;
-      if (need == kRequired && it == in.end()) {
-        status = Error(Code::kInvalidArgument, At(name) + ": missing; it is required");
-      }
-      return;
-    }
-    ++seen;
-    status = Read(*it, value, At(name));
+    if (const Json* field = Find(name, need, IsOptional<T>::value))
+      status = Read(*field, value, At(name));
   }
 };
 
@@ -146,24 +145,13 @@ struct Describer {
   Json required = Json::array();
   template <class T>
   void operator()(const char* name, T& /*value*/, const char* doc = "", Need need = kOptional) {
-    Json s = Describe<T>();
-    if (*doc) s["description"] = doc;
-    properties[name] = std::move(s);
-    if (need == kRequired) required.push_back(name);
+    Add(name, Describe<T>(), doc, need);
   }
+  void Add(const char* name, Json schema, const char* doc, Need need);
+  Json Take() &&;
 };
 
-inline Error WrongType(const std::string& path, std::string_view expected, const Json& got) {
-  return Error(Code::kInvalidArgument, (path.empty() ? std::string("the body") : path) +
-                                           ": expected " + std::string(expected) + ", got " +
-                                           (got.is_number_float() ? "a fraction"
-                                            : got.is_null()       ? "null"
-                                            : got.is_number()     ? "a number"
-                                            : got.is_string()     ? "a string"
-                                            : got.is_boolean()    ? "a boolean"
-                                            : got.is_array()      ? "an array"
-                                                                  : "an object"));
-}
+Error WrongType(const std::string& path, std::string_view expected, const Json& got);
 
 template <class T>
 Json Write(const T& value) {
@@ -186,12 +174,17 @@ Json Write(const T& value) {
     for (const auto& [key, element] : value) out[key] = Write(element);
     return out;
   } else if constexpr (kIsMessage<T>) {
-    Writer writer;
-    Fields(writer, value);
-    return std::move(writer.out);
+    return WriteMessage(value);
   } else {
     return value;
   }
+}
+
+template <class T>
+Json WriteMessage(const T& value) {
+  Writer writer;
+  Fields(writer, value);
+  return std::move(writer.out);
 }
 
 template <class T>
@@ -253,25 +246,18 @@ Status Read(const Json& json, T& value, const std::string& path) {
       TRY(Read(element, value[key], path + "." + key));
   } else {
     static_assert(kIsMessage<T>, "not a message: see WEIR_MESSAGE");
-    if (!json.is_object()) return WrongType(path, "an object", json);
-    Reader reader{json, path};
-    Fields(reader, value);
-    TRY(std::move(reader.status));
-    if (reader.seen != json.size()) {
-      for (const auto& [key, unused] : json.items()) {
-        bool found = false;
-        std::string names;
-        for (const std::string_view name : reader.known) {
-          found = found || name == key;
-          names += (names.empty() ? "" : ", ") + std::string(name);
-        }
-        if (!found) {
-          return Error(Code::kInvalidArgument, reader.At(key) + ": not a known field")
-              .Hint("known: " + names);
-        }
-      }
-    }
+    return ReadMessage(json, value, path);
   }
+  return {};
+}
+
+template <class T>
+Status ReadMessage(const Json& json, T& value, const std::string& path) {
+  if (!json.is_object()) return WrongType(path, "an object", json);
+  Reader reader{json, path};
+  Fields(reader, value);
+  TRY(std::move(reader.status));
+  if (reader.seen != json.size()) return reader.Unknown();
   return {};
 }
 
@@ -304,19 +290,37 @@ Json Describe() {
     return {{"type", "array"}, {"items", Describe<typename T::value_type>()}};
   else if constexpr (IsMap<T>::value)
     return {{"type", "object"}, {"additionalProperties", Describe<typename T::mapped_type>()}};
-  else {
-    Describer describer;
-    T value{};
-    Fields(describer, value);
-    Json out = {{"type", "object"},
-                {"properties", std::move(describer.properties)},
-                {"additionalProperties", false}};
-    if (!describer.required.empty()) out["required"] = std::move(describer.required);
-    return out;
-  }
+  else
+    return DescribeMessage<T>();
+}
+
+template <class T>
+Json DescribeMessage() {
+  Describer describer;
+  T value{};
+  Fields(describer, value);
+  return std::move(describer).Take();
 }
 
 }  // namespace schema_internal
+}  // namespace weir::wire
+
+// After a message's Fields, at global scope. In headers WEIR_MESSAGE: its codec is compiled in the
+// one .cc that includes the header after wire/instantiate.h. In a .cc of its own
+// WEIR_LOCAL_MESSAGE.
+#define WEIR_LOCAL_MESSAGE(Type) \
+  template <>                    \
+  inline constexpr bool weir::wire::kIsMessage<Type> = true
+#define WEIR_MESSAGE_CODEC(Prefix, Type)                                                           \
+  Prefix template ::weir::wire::Json weir::wire::schema_internal::WriteMessage<Type>(const Type&); \
+  Prefix template ::weir::Status weir::wire::schema_internal::ReadMessage<Type>(                   \
+      const ::weir::wire::Json&, Type&, const std::string&);                                       \
+  Prefix template ::weir::wire::Json weir::wire::schema_internal::DescribeMessage<Type>()
+#define WEIR_MESSAGE(Type)  \
+  WEIR_LOCAL_MESSAGE(Type); \
+  WEIR_MESSAGE_CODEC(extern, Type)
+
+namespace weir::wire {
 
 // A message as JSON.
 template <class T>

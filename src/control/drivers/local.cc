@@ -40,7 +40,7 @@ void Fields(V& v, wire::Owned<V, LocalRun>& r) {
 }
 
 }  // namespace weir::control
-WEIR_MESSAGE(weir::control::LocalRun);
+WEIR_LOCAL_MESSAGE(weir::control::LocalRun);
 
 namespace weir::control {
 namespace {

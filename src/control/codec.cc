@@ -1,0 +1,8 @@
+// The codecs of control's own messages: events, snapshots of the state, the files of a run.
+#include "wire/view.h"
+
+#include "wire/instantiate.h"
+
+#include "control/drivers/run_files.h"
+#include "control/events.h"
+#include "control/state.h"

@@ -1,0 +1,6 @@
+// The codecs of wire's messages.
+#include "wire/instantiate.h"
+
+#include "wire/api.h"
+#include "wire/lab.h"
+#include "wire/view.h"
