@@ -55,6 +55,7 @@ Result<Journal> Journal::Open(io::Store& store, int64_t snapshot_every) {
     }
   }
   TRY(journal.ReadTail());
+  journal.twin_ = journal.state_;
   return journal;
 }
 
@@ -72,34 +73,41 @@ Status Journal::Settle() {
     State copy = state_;
     seq_ = TRY(ReplayInto(copy, *store_, seq_ + 1, 0, &last_time_));
     state_ = std::move(copy);
+    twin_ = state_;
   }
   in_doubt_ = false;
   return {};
 }
 
-Status Journal::Commit(std::vector<Event> batch) {
-  if (batch.empty()) return {};
-  TRY(Settle());
-  State next = state_;
-  std::vector<io::Entry> entries;
-  entries.reserve(batch.size());
+void Journal::ApplyAll(const std::vector<Event>& batch, State& state) {
   for (const Event& event : batch) {
-    if (const Status applied = Apply(next, event); !applied) {
+    if (const Status applied = Apply(state, event); !applied) {
       CheckFailed(
           __FILE__, __LINE__, "an event follows from the state",
           fmt::format("{}: {} ({})", TypeOf(event.body), applied.error().message(), event.text));
     }
-    entries.push_back(ToEntry(event));
   }
+}
+
+Status Journal::Commit(std::vector<Event> batch) {
+  if (batch.empty()) return {};
+  TRY(Settle());
+  ApplyAll(batch, twin_);
+  std::vector<io::Entry> entries;
+  entries.reserve(batch.size());
+  for (const Event& event : batch) entries.push_back(ToEntry(event));
   const int64_t before = seq_;
   const Result<int64_t> first = store_->Append(entries);
   if (!first) {
     in_doubt_ = true;
-    if (!Settle() || seq_ == before) return first.error();
+    const Status settled = Settle();
+    twin_ = state_;
+    if (!settled || seq_ == before) return first.error();
     return {};  // it was written after all, and Settle applied it
   }
   CHECK_MSG(*first == seq_ + 1, "the store gave {}, {} was next", *first, seq_ + 1);
-  state_ = std::move(next);
+  std::swap(state_, twin_);
+  ApplyAll(batch, twin_);
   seq_ += static_cast<int64_t>(batch.size());
   last_time_ = batch.back().at;
   MaybeSnapshot();

@@ -4,8 +4,9 @@
 //   TRY(journal.Commit({event, event}));       // durable, then visible in journal.state()
 //
 // Open      newest intact snapshot, then the records after it; without a snapshot from the start.
-// Commit    the batch is applied to a copy first: what would not replay never reaches the store
-//           (that is a bug: CHECK). Then one durable Append; then the copy becomes the state.
+// Commit    the batch is applied to the state's twin first: what would not replay never reaches
+//           the store (that is a bug: CHECK). Then one durable Append; then the two change places
+//           and the other catches up. So a commit costs its events twice, not a copy of the lab.
 // In doubt  a store may fail without telling whether it wrote. Then LastSeq() decides, now or
 //           before the next Commit: what was written after all is applied, nothing is applied
 //           twice.
@@ -47,12 +48,14 @@ class Journal {
  private:
   Journal(io::Store& store, int64_t snapshot_every)
       : store_(&store), snapshot_every_(snapshot_every) {}
+  static void ApplyAll(const std::vector<Event>& batch, State& state);
   Status ReadTail();
   void MaybeSnapshot();
 
   io::Store* store_;
   int64_t snapshot_every_;
   State state_;
+  State twin_;  // equal to state_ between calls
   int64_t seq_ = 0;
   int64_t snapshot_seq_ = 0;
   Time last_time_;
