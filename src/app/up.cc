@@ -25,12 +25,14 @@
 #include "control/local_lab.h"
 #include "control/loop.h"
 #include "gateway/api/api.h"
+#include "gateway/api/traffic_metrics.h"
 #include "gateway/bridge.h"
 #include "gateway/edge/edge.h"
 #include "io/clock.h"
 #include "io/cores.h"
 #include "io/files.h"
 #include "io/http_server.h"
+#include "io/process.h"
 #include "io/secret.h"
 #include "io/sqlite_store.h"
 #include "lab/guard/keys.h"
@@ -237,6 +239,14 @@ Status Up(const Setup& setup) {
   gateway::ApiOptions api_options;
   api_options.visitors = config.Bool("gateway.open_metrics");  // metrics is all that they may see
   gateway::Api api(api_options, lab, keys, clock);
+  api.AddMetrics([&](gateway::MetricsText& text) {
+    for (const wire::ServiceTraffic& traffic : edge.Traffic())
+      gateway::AddTrafficMetrics(text, traffic);
+    const control::LoopTimes times = loop->times();
+    gateway::AddLoopMetrics(text, times.turn, times.decide);
+    if (const auto usage = io::UsageOf(getpid()))
+      gateway::AddProcessMetrics(text, *usage, io::OpenFileCount());
+  });
   api.Register(router);
   rest = router.Handler();
 

@@ -112,10 +112,11 @@ void ControlLoop::DecideAndRecord() {
     if (refused_.size() > kRefusedKept)
       refused_.erase(refused_.begin(), refused_.end() - kRefusedKept);
   };
-  const sched::Decision decision =
-      ports_.decide(SchedSnapshot(journal_.state(), sights_, demands_, now_, draining_,
-                                  options_.policy, options_.guesses),
-                    options_.policy);
+  const sched::Snapshot snapshot = SchedSnapshot(journal_.state(), sights_, demands_, now_,
+                                                 draining_, options_.policy, options_.guesses);
+  const Duration began = ports_.clock->Monotonic();
+  const sched::Decision decision = ports_.decide(snapshot, options_.policy);
+  times_.decide.Add(ports_.clock->Monotonic() - began);
   explanations_.clear();
   for (const sched::Explanation& e : decision.explanations) explanations_[e.subject] = e;
   Intents intents = FromDecision(journal_.state(), decision, now_);
@@ -149,6 +150,7 @@ void ControlLoop::KeepVersions(std::vector<learn::Step>& steps) {
 }
 
 void ControlLoop::Step() {
+  const Duration began = ports_.clock->Monotonic();
   {
     std::lock_guard lock(mutex_);
     now_ = clock_.Now();
@@ -200,6 +202,8 @@ void ControlLoop::Step() {
     }
   }
   Publish();
+  std::lock_guard lock(mutex_);
+  times_.turn.Add(ports_.clock->Monotonic() - began);
 }
 
 Duration ControlLoop::ShutdownGraceLeft() const {
@@ -254,6 +258,11 @@ std::optional<sched::Explanation> ControlLoop::ExplanationOf(const std::string& 
 std::string ControlLoop::trouble() const {
   std::lock_guard lock(mutex_);
   return trouble_;
+}
+
+LoopTimes ControlLoop::times() const {
+  std::lock_guard lock(mutex_);
+  return times_;
 }
 
 Time ControlLoop::Now() const {

@@ -45,11 +45,18 @@
 #include "control/sightings.h"
 #include "io/clock.h"
 #include "lab/sched/decide.h"
+#include "wire/traffic.h"
 #include "wire/view.h"
 
 namespace weir::control {
 
 inline constexpr Duration kDrainSlack = Duration::Seconds(5);
+
+// How long turns took, in all since Open().
+struct LoopTimes {
+  wire::DurationHistogram turn;    // from its beginning to its published view
+  wire::DurationHistogram decide;  // sched::Decide alone
+};
 
 struct LoopOptions {
   std::string lab = "lab";
@@ -98,6 +105,7 @@ class ControlLoop {
   void Read(const std::function<void(const State&)>& read) const;
   std::optional<sched::Explanation> ExplanationOf(const std::string& subject) const;
   std::string trouble() const;
+  LoopTimes times() const;
   Time Now() const;
   Result<JournalReport> VerifyNow();
 
@@ -135,6 +143,7 @@ class ControlLoop {
   std::map<std::string, sched::Explanation> explanations_;  // by subject
   std::vector<std::string> refused_;
   std::string trouble_;
+  LoopTimes times_;
   bool draining_ = false;
   Duration drain_grace_;
   Duration drain_began_;  // monotonic

@@ -444,6 +444,15 @@ Result<ProcessUsage> UsageOf(pid_t pid) {
   return usage;
 }
 
+int64_t OpenFileCount() {
+  DIR* folder = ::opendir("/proc/self/fd");
+  if (folder == nullptr) return 0;
+  int64_t n = 0;
+  while (::readdir(folder) != nullptr) ++n;
+  ::closedir(folder);
+  return n - 3;  // ".", ".." and the listing's own
+}
+
 std::vector<pid_t> DescendantsOf(pid_t pid) {
   std::vector<pid_t> found;
   std::vector<pid_t> todo = {pid};

@@ -92,6 +92,7 @@ struct ProcessUsage {
   Duration cpu;           // user and system
 };
 Result<ProcessUsage> UsageOf(pid_t pid);
+int64_t OpenFileCount();  // of this process
 // All living processes below pid (children, theirs, ...), not pid itself.
 std::vector<pid_t> DescendantsOf(pid_t pid);
 // Living processes whose initial environment holds exactly name=value.
