@@ -73,6 +73,34 @@ class Start(unittest.TestCase):
         self.assertIn("/proc/weir", sentence(done.stderr))
 
 
+    def test_a_model_that_is_damaged_is_refused_by_its_name(self):
+        with tempfile.TemporaryDirectory() as d:
+            whole = os.path.join(d, "whole")
+            text = os.path.join(d, "text.txt")
+            with open(text, "w", encoding="utf-8") as f:
+                f.write("the river rises over the weir and falls on the other side\n" * 400)
+            made = run("train", "--text", text, "--out", whole, "--steps", "1", "--vocab", "300", "--preset", "tiny", timeout=60)
+            self.assertEqual(made.returncode, 0, made.stderr)
+            checkpoint = os.path.join(whole, sorted(n for n in os.listdir(whole) if n.startswith("step-"))[-1])
+            weights = os.path.join(checkpoint, "model.safetensors")
+            with open(weights, "rb") as f:
+                good = f.read()
+            header = int.from_bytes(good[:8], "little")
+            cases = [
+                (good[:len(good) // 2], "model.safetensors"),  # cut in the middle
+                (good[:8] + b"x" * header + good[8 + header:], "model.safetensors"),  # no JSON
+                (b"\xff" * 8 + good[8:], "model.safetensors"),  # a header longer than any file
+                (good[:-4] + b"\x00\x00\xc0\x7f", "NaN"),
+            ]
+            for damaged, words in cases:
+                with self.subTest(words=words, size=len(damaged)):
+                    with open(weights, "wb") as f:
+                        f.write(damaged)
+                    done = run("serve", checkpoint, "--listen", "127.0.0.1:0")
+                    self.assertNotEqual(done.returncode, 0)
+                    self.assertIn(words.lower(), sentence(done.stderr).lower())
+
+
 class Work(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -163,6 +191,47 @@ class Work(unittest.TestCase):
         with self.assertRaises(Refused) as refused:
             self.lab.post("/api/v1/jobs", {"name": "x", "team": "research", "command": ["true"]}, key=secret)
         self.assertEqual(refused.exception.status, 403)
+
+    def test_a_name_that_is_taken_is_said(self):
+        self.submit("once", ["/bin/sleep", "30"])
+        with self.assertRaises(Refused) as refused:
+            self.submit("once", ["true"])
+        self.assertEqual(refused.exception.status, 409)
+        self.assertIn("once", json.dumps(refused.exception.body))
+        self.lab.post(f"/api/v1/jobs/{self.lab.job('once')['id']}/cancel")
+        self.ends("once", "cancelled")
+
+    def test_an_expired_key_is_refused_everywhere(self):
+        made = self.lab.post("/api/v1/keys", {"name": "brief", "role": "admin", "expires_in_us": 1_000_000})
+        secret = made.get("secret") or made["key"]["secret"]
+        self.assertIn("teams", self.lab.get("/api/v1/lab", key=secret))
+        time.sleep(1.05)
+        for path in ("/api/v1/lab", "/v1/models"):
+            with self.subTest(path=path), self.assertRaises(Refused) as refused:
+                self.lab.get(path, key=secret)
+            self.assertEqual(refused.exception.status, 401)
+            self.assertIn("expired", json.dumps(refused.exception.body))
+
+    def test_a_thousand_idle_connections_and_slow_clients_hold_nobody_up(self):
+        host, port = self.lab.url.removeprefix("http://").split(":")
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(socket.create_connection((host, int(port)), timeout=10)) for _ in range(1000)]
+            for slow in crowd[:20]:
+                slow.sendall(b"GET /api/v1/lab HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
+            began = time.monotonic()
+            while time.monotonic() - began < 14:  # more than the time for a head
+                for slow in crowd[:20]:
+                    with contextlib.suppress(OSError):
+                        slow.sendall(b"a")
+                asked = time.monotonic()
+                self.lab.get("/api/v1/lab")
+                self.assertLess(time.monotonic() - asked, 5)
+                time.sleep(1)
+            for slow in crowd[:20]:
+                slow.settimeout(10)
+                with contextlib.suppress(OSError):
+                    answer = slow.recv(4096)
+                    self.assertIn(b" 408 ", answer[:20] or b" 408 ")
 
     def test_a_replica_that_dies_or_hangs_is_replaced(self):
         server = os.path.join(self.lab.data, "replica.py")

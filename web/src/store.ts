@@ -91,6 +91,9 @@ export class Store {
   stop(): void {
     this.stopStream?.();
     this.stopStream = null;
+    // a view that came just before must not open the page again
+    clearTimeout(this.frame);
+    this.frame = 0;
   }
 
   private keep(): void {
