@@ -3,6 +3,7 @@
 option(WEIR_TESTS "build the tests" ON)
 option(WEIR_BENCH "build the benchmarks" ON)
 option(WEIR_CHECK "register the sanitized builds' tests too (./check does)" OFF)
+set(WEIR_FUZZ_SECONDS 3 CACHE STRING "how long each fuzz target runs in ctest; two dozen make a minute")
 set(WEIR_SANITIZE "" CACHE STRING "empty, 'address' (with undefined) or 'thread'")
 
 add_compile_options(-Wall -Wextra -Wpedantic -Werror -Wshadow -Wnon-virtual-dtor
@@ -53,7 +54,7 @@ function(weir_precompiled kind)
     target_link_libraries(weir_pch_${kind} PRIVATE fmt::fmt spdlog::spdlog Threads::Threads)
     if(kind STREQUAL "test")  # shared by programs, and with their flags
       set_target_properties(weir_pch_test PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-      target_compile_options(weir_pch_test PRIVATE -fPIE -O0)
+      target_compile_options(weir_pch_test PRIVATE -fPIE -O1)
       target_link_libraries(weir_pch_${kind} PRIVATE GTest::gmock GTest::gtest)
     endif()
     target_precompile_headers(weir_pch_${kind} PRIVATE ${weir_common_headers} ${ARGN})
@@ -119,10 +120,15 @@ function(weir_library name)
   endif()
   if(WEIR_TESTS AND tests)
     add_executable(${name}_test ${tests})
-    target_compile_options(${name}_test PRIVATE -O0)  # what is tested is optimised, the test need not be
+    target_compile_options(${name}_test PRIVATE -O1)  # at -O0 their copies of inline functions would be the ones that are linked
     target_link_libraries(${name}_test PRIVATE weir_${name} GTest::gmock GTest::gtest_main)
     weir_precompile(${name}_test test)
-    add_test(NAME unit.${name} COMMAND ${name}_test)
+    if(WEIR_CHECK)
+      add_test(NAME unit.${name} COMMAND ${CMAKE_SOURCE_DIR}/scripts/run_once.sh
+               ${CMAKE_BINARY_DIR}/passed $<TARGET_FILE:${name}_test>)
+    else()
+      add_test(NAME unit.${name} COMMAND ${name}_test)
+    endif()
     file(RELATIVE_PATH folder ${CMAKE_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR})
     set_property(GLOBAL APPEND PROPERTY WEIR_UNIT_TESTS ${name})
     set_property(GLOBAL PROPERTY WEIR_UNIT_TEST_FOLDER_${name} ${folder})
@@ -143,7 +149,7 @@ function(weir_library name)
         set(program ${CMAKE_SOURCE_DIR}/build/asan/${folder}/${name}_${stem})
       endif()
       add_test(NAME fuzz.${name}.${stem}
-               COMMAND ${program} --seconds 5 ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${stem})
+               COMMAND ${program} --seconds ${WEIR_FUZZ_SECONDS} ${CMAKE_CURRENT_SOURCE_DIR}/corpus/${stem})
       set_tests_properties(fuzz.${name}.${stem} PROPERTIES TIMEOUT 120 LABELS fuzz
         ENVIRONMENT "WEIR_SHARED=${CMAKE_SOURCE_DIR}/../shared")
     endforeach()

@@ -141,6 +141,7 @@ class Work(unittest.TestCase):
     def test_a_trainer_that_ignores_sigterm_is_killed_after_its_grace(self):
         self.submit("deaf", ["/bin/sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], grace_us=1_000_000)
         self.ends("deaf", "running")
+        self.lab.wait("it is deaf", lambda: "ready" in self.lab.weir("job", "logs", "deaf").stdout, 20)
         began = time.monotonic()
         self.lab.post(f"/api/v1/jobs/{self.lab.job('deaf')['id']}/cancel")
         self.ends("deaf", "cancelled", 20)

@@ -97,7 +97,7 @@ class Story(unittest.TestCase):
         # Replicas and trainer share two cores, so ten times the base must not be twice what one
         # replica can do alone: a seventh, not a fifth.
         base = max(capacity / 7, 0.5)
-        before, surge, after = 25, 60, 60
+        before, surge, after = 15, 60, 20
         step_before = lab.job("story-train")["progress"]["step"]
         load = subprocess.Popen(
             [WEIR, "load", "--url", lab.url, "--model", "story", "--rate", f"{base:.2f}/s", "--for", f"{before + surge + after}s",

@@ -279,7 +279,7 @@ TEST_F(Simulation, NoSeedBreaksAnInvariantAndEverySeedComesToRest) {
     EXPECT_EQ(out.fingerprint, RunSeed(*seed).fingerprint);
     return;
   }
-  const uint64_t seeds = EnvNumber("SEEDS").value_or(300);
+  const uint64_t seeds = EnvNumber("SEEDS").value_or(1000);
   Outcome sum;
   for (uint64_t seed = 1; seed <= seeds; ++seed) {
     const Outcome out = RunSeed(seed);
