@@ -51,11 +51,12 @@ void PackB(const cpu::Table& t, const Operands& in, int64_t k0, int64_t k, int64
     }
     return;
   }
-  // Widening wants whole q8_0 blocks: begin at the block that holds the first element.
+  // Widening wants whole blocks: begin at the one that holds the first element.
   const int64_t first = transposed ? k0 : j0;
   const int64_t count = transposed ? k : cols;
-  const int64_t begin = first / kQ8Block * kQ8Block;
-  const int64_t end = std::min(RoundUp(first + count, kQ8Block), transposed ? g.k : g.n);
+  const int64_t block = BlockElements(in.b_type);
+  const int64_t begin = first / block * block;
+  const int64_t end = std::min(RoundUp(first + count, block), transposed ? g.k : g.n);
   const int64_t rows = transposed ? cols : k;
   float* wide = cpu::Scratch(1, rows * (end - begin));
   for (int64_t r = 0; r < rows; ++r) {
@@ -99,7 +100,7 @@ void Tile(const cpu::Table& t, const Operands& in, int64_t i0, int64_t rows, int
   }
 }
 
-void Product(ThreadPool* pool, const Operands& in) {
+void Multiply(ThreadPool* pool, const Operands& in) {
   const Gemm& g = in.gemm;
   if (g.m == 0 || g.n == 0) return;
   if (g.k == 0 && g.into == Into::kAccumulate) return;
@@ -129,14 +130,19 @@ void Sgemm(ThreadPool* pool, const Gemm& g) {
   CHECK_MSG(
       g.lda >= (a_transposed ? g.m : g.k) && g.ldb >= (b_transposed ? g.k : g.n) && g.ldc >= g.n,
       "m={} n={} k={} lda={} ldb={} ldc={}", g.m, g.n, g.k, g.lda, g.ldb, g.ldc);
-  Product(pool, {g, DType::kF32, nullptr, 0});
+  Multiply(pool, {g, DType::kF32, nullptr, 0});
 }
 
 static_assert(cpu::kMaxDotRows == kFewRows);
 
 void MatMul(ThreadPool* pool, const float* x, int64_t rows, const Weights& w, float* y, Into into) {
   const cpu::Table& t = cpu::Active();
-  if (rows > cpu::kMaxDotRows) {
+  const auto dot = w.type == DType::kF32    ? t.dot_f32
+                   : w.type == DType::kBF16 ? t.dot_bf16
+                   : w.type == DType::kF16  ? t.dot_f16
+                   : w.type == DType::kQ8_0 ? t.dot_q8_0
+                                            : nullptr;
+  if (rows > cpu::kMaxDotRows || dot == nullptr) {
     const Gemm g{.form = Form::kNT,
                  .into = into,
                  .m = rows,
@@ -148,13 +154,9 @@ void MatMul(ThreadPool* pool, const float* x, int64_t rows, const Weights& w, fl
                  .ldb = w.in,
                  .c = y,
                  .ldc = w.out};
-    Product(pool, {g, w.type, static_cast<const uint8_t*>(w.data), RowBytes(w.type, w.in)});
+    Multiply(pool, {g, w.type, static_cast<const uint8_t*>(w.data), RowBytes(w.type, w.in)});
     return;
   }
-  const auto dot = w.type == DType::kF32    ? t.dot_f32
-                   : w.type == DType::kBf16 ? t.dot_bf16
-                   : w.type == DType::kF16  ? t.dot_f16
-                                            : t.dot_q8_0;
   const int64_t row_bytes = RowBytes(w.type, w.in);
   // About 64 KiB of weights an index: small enough to share out, large enough to stream.
   const int64_t chunk = std::max<int64_t>(1, (64 << 10) / std::max<int64_t>(1, row_bytes));
@@ -180,7 +182,7 @@ void MatMulBack(ThreadPool* pool, const float* x, int64_t rows, const Weights& w
                .ldb = w.in,
                .c = y,
                .ldc = w.in};
-  Product(pool, {g, w.type, static_cast<const uint8_t*>(w.data), RowBytes(w.type, w.in)});
+  Multiply(pool, {g, w.type, static_cast<const uint8_t*>(w.data), RowBytes(w.type, w.in)});
 }
 
 }  // namespace weir::kernels

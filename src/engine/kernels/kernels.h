@@ -15,10 +15,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/kernels/dtype.h"
+#include "engine/kernels/packed.h"
 #include "engine/kernels/thread_pool.h"
 
 namespace weir::kernels {
@@ -30,24 +34,21 @@ Isa BestIsa();                   // of this machine
 Isa ActiveIsa();                 // BestIsa() unless SetIsa() said otherwise
 bool SetIsa(Isa isa);            // for tests and benchmarks; false where the machine cannot
 std::string_view Name(Isa isa);  // "plain", "avx2", "avx512"
+std::optional<Isa> IsaNamed(std::string_view name);
+
+// Of the active set, what products of each kind run on: "avx512; int8 by VNNI, bf16 by
+// AVX512_BF16".
+std::string DescribeKernels();
 
 // Multiply-adds on registers alone, `rounds` times some million on each thread of the pool; returns
-// the FLOP done. Timed by the caller, the best of a few calls is this machine's f32 peak: what MFU
-// is a fraction of.
-int64_t BurnPeakFlops(ThreadPool* pool, int rounds);
-
-// ---- Number formats of weights -------------------------------------------------------------
-
-// kQ8_0: blocks of 32 along a row: an f16 scale d, then 32 int8 q; value = d * q. 34 bytes a block,
-// as in GGUF; cols must be a multiple of 32.
-enum class DType : uint8_t { kF32, kBf16, kF16, kQ8_0 };
-inline constexpr int64_t kQ8Block = 32;
-int64_t RowBytes(DType type, int64_t cols);  // cols * 4, * 2, * 2, / 32 * 34
-std::string_view Name(DType type);           // "f32", "bf16", "f16", "q8_0"
-
-// n elements in storage `type` to f32 and back; rounds to nearest, ties to even. NaN stays NaN.
-void ToF32(DType type, const void* from, int64_t n, float* to);
-void FromF32(const float* from, int64_t n, DType type, void* to);
+// the operations done (a multiply-add is two). Timed by the caller, the best of a few calls is this
+// machine's peak: what MFU is a fraction of. kInt8 and kBf16 with the instructions that MatMul
+// would use; 0 where there are none (bf16 without AVX512_BF16).
+enum class Unit : uint8_t { kF32, kBf16, kInt8 };
+int64_t BurnPeakFlops(ThreadPool* pool, int rounds, Unit unit = Unit::kF32);
+// Reads `bytes` of memory once, each thread its own contiguous share, as decoding reads weights;
+// returns some sum of them, so that the reads are wanted. Timed by the caller: the read bandwidth.
+uint64_t ReadAll(ThreadPool* pool, const void* memory, int64_t bytes);
 
 // ---- Matrix products -----------------------------------------------------------------------
 
@@ -57,7 +58,6 @@ void FromF32(const float* from, int64_t n, DType type, void* to);
 //   kTN  a[k,m]^T, b[k,n]    dW = dY^T · X
 // lda, ldb, ldc: elements from one row to the next in memory, as stored. c overlaps neither.
 enum class Form : uint8_t { kNN, kNT, kTN };
-enum class Into : uint8_t { kOverwrite, kAccumulate };
 struct Gemm {
   Form form = Form::kNN;
   Into into = Into::kOverwrite;
@@ -71,16 +71,11 @@ struct Gemm {
 };
 void Sgemm(ThreadPool* pool, const Gemm& gemm);
 
-// A weight matrix [out, in] in any storage type, rows one after another.
-struct Weights {
-  DType type = DType::kF32;
-  const void* data = nullptr;
-  int64_t out = 0, in = 0;
-};
-// y[rows, w.out] = x[rows, w.in] · w^T (or +=), weights widened on the fly to f32. Few rows
-// (decoding) stream the weights once for all of them; many rows go through the blocked product.
-// A row's result may differ in the last bits between these two, but not by how many rows came
-// along within the first (up to kFewRows).
+// y[rows, w.out] = x[rows, w.in] · w^T (or +=), weights widened on the fly to f32: for training and
+// for weights that are used too seldom to be packed (serving: PackedMatrix). Few rows stream the
+// weights once for all of them; many rows go through the blocked product. A row's result may differ
+// in the last bits between these two, but not by how many rows came along within the first (up to
+// kFewRows).
 inline constexpr int64_t kFewRows = 8;
 void MatMul(ThreadPool* pool, const float* x, int64_t rows, const Weights& w, float* y,
             Into into = Into::kOverwrite);
@@ -115,6 +110,34 @@ enum class Turn : uint8_t { kForward, kBackward };
 void Rope(ThreadPool* pool, const RopeTable& table, const int32_t* position, int64_t rows,
           int64_t heads, int64_t stride, float* x, Turn turn = Turn::kForward);
 
+// The same turn with frequencies given, for serving: pair i of a row at position p turns by
+// p * inv_freq[i], and the result is multiplied by `magnitude` (scaled variants: YaRN's is not 1).
+// Only the first 2 * inv_freq.size() elements of a head are turned. kHalves pairs i with
+// i + size (Hugging Face), kNeighbours 2i with 2i + 1 (GGUF's llama).
+// The turns of a batch's rows are made once and serve every layer. Angles are formed in f64.
+enum class RopeLayout : uint8_t { kHalves, kNeighbours };
+struct RopeTurns {
+  int64_t half = 0, rows = 0;
+  std::vector<float> cos, sin;  // [rows, half]
+  void Set(std::span<const double> inv_freq, double magnitude, std::span<const int32_t> position);
+};
+// In place on x[turns.rows, stride]: `heads` heads of head_dim each.
+void Rope(ThreadPool* pool, const RopeTurns& turns, RopeLayout layout, int64_t heads,
+          int64_t head_dim, int64_t stride, float* x);
+
+// Each of `heads` heads of each row normalised for itself, in place: RmsNorm over head_dim with
+// gain[head_dim] (the norm of queries and keys in Qwen3 and Gemma 3).
+void HeadNorm(ThreadPool* pool, const float* gain, int64_t rows, int64_t heads, int64_t head_dim,
+              int64_t stride, float eps, float* x);
+
+// x = cap * tanh(x / cap)
+void SoftCap(ThreadPool* pool, float cap, int64_t n, float* x);
+
+// out = gelu(gate) * up with gelu(g) = g/2 (1 + tanh(sqrt(2/pi) (g + 0.044715 g^3))); as SwiGlu.
+// Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", 2016.
+void GeGlu(ThreadPool* pool, const float* gate, const float* up, int64_t rows, int64_t cols,
+           int64_t stride, float* out);
+
 // out = silu(gate) * up, silu(g) = g / (1 + exp(-g)); [rows, cols], a row of gate and of up
 // `stride` apart (so that both may be halves of one product), out and dout dense. out may be gate
 // where stride = cols.
@@ -143,8 +166,9 @@ void AttentionBackward(ThreadPool* pool, const AttentionShape& shape, const floa
 
 // Attention of single queries over a KV cache held in blocks: position s of a sequence lies in
 // block s / block_tokens at row s % block_tokens; a block is [block_tokens, kv_heads * head_dim].
-// A contiguous cache is one block. Decoding passes one query a sequence; prefill passes one for
-// each new token, its length one more than the one before.
+// A contiguous cache is one block. (Serving's own, faster and with more types: attend.h.) Decoding
+// passes one query a sequence; prefill passes one for each new token, its length one more than the
+// one before.
 struct CachedQuery {
   const float* q = nullptr;  // [heads * head_dim]
   const float* const* k_blocks = nullptr;

@@ -132,7 +132,7 @@ TEST_P(Kernels, ProductsInEveryFormEqualPlainLoops) {
 }
 
 TEST_P(Kernels, ProductsWithStoredWeightsEqualThoseWithTheSameWeightsWidened) {
-  for (const DType type : {DType::kF32, DType::kBf16, DType::kF16, DType::kQ8_0}) {
+  for (const DType type : {DType::kF32, DType::kBF16, DType::kF16, DType::kQ8_0}) {
     for (const int64_t rows : {1, 2, 3, 5, 8, 9, 40}) {
       for (const GemmCase c : {GemmCase{0, 37, 96}, {0, 70, 512}, {0, 33, 1056}}) {
         const Floats w = RandomFloats(random_, c.n * c.k);
@@ -148,7 +148,7 @@ TEST_P(Kernels, ProductsWithStoredWeightsEqualThoseWithTheSameWeightsWidened) {
         Floats y(static_cast<size_t>(rows * c.n), 1.0f);
         MatMul(&pool_, x.data(), rows, weights, y.data());
         EXPECT_LT(Error(y, reference::MatMul(Wide(x), Wide(widened), rows, c.k, c.n)), 1e-4)
-            << Name(type) << " rows " << rows;
+            << NameOf(type) << " rows " << rows;
 
         if (type == DType::kQ8_0 && c.n % 32 != 0) continue;  // the way back is never quantized
         const Floats dy = RandomFloats(random_, rows * c.n);
@@ -164,7 +164,7 @@ TEST_P(Kernels, ProductsWithStoredWeightsEqualThoseWithTheSameWeightsWidened) {
             }
           }
         }
-        EXPECT_LT(Error(dx, want), 1e-4) << Name(type);
+        EXPECT_LT(Error(dx, want), 1e-4) << NameOf(type);
       }
     }
   }
@@ -172,7 +172,7 @@ TEST_P(Kernels, ProductsWithStoredWeightsEqualThoseWithTheSameWeightsWidened) {
 
 TEST_P(Kernels, ShortFormatsRoundToNearestEven) {
   // Every finite half and bf16 survives the way to f32 and back.
-  for (const DType type : {DType::kBf16, DType::kF16}) {
+  for (const DType type : {DType::kBF16, DType::kF16}) {
     std::vector<uint16_t> all(65536), back(65536);
     for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<uint16_t>(i);
     Floats wide(65536);
@@ -180,9 +180,9 @@ TEST_P(Kernels, ShortFormatsRoundToNearestEven) {
     FromF32(wide.data(), 65536, type, back.data());
     for (size_t i = 0; i < all.size(); ++i) {
       if (std::isnan(wide[i])) {
-        EXPECT_TRUE(back[i] & (type == DType::kBf16 ? 0x7F : 0x3FF)) << i;
+        EXPECT_TRUE(back[i] & (type == DType::kBF16 ? 0x7F : 0x3FF)) << i;
       } else {
-        ASSERT_EQ(back[i], all[i]) << Name(type) << " " << wide[i];
+        ASSERT_EQ(back[i], all[i]) << NameOf(type) << " " << wide[i];
       }
     }
     // Half way between two neighbours goes to the even one; a hair above goes up.
@@ -438,7 +438,7 @@ TEST_P(Kernels, AdamWFollowsItsFormula) {
       }
     }
     EXPECT_LT(Error(p, wp), kTolerance);
-    FromF32(p.data(), n, DType::kBf16, rounded.data());
+    FromF32(p.data(), n, DType::kBF16, rounded.data());
     EXPECT_EQ(bf16, rounded);
   }
 }

@@ -93,6 +93,77 @@ void Rope(ThreadPool* pool, const RopeTable& table, const int32_t* position, int
   });
 }
 
+void RopeTurns::Set(std::span<const double> inv_freq, double magnitude,
+                    std::span<const int32_t> position) {
+  half = static_cast<int64_t>(inv_freq.size());
+  rows = static_cast<int64_t>(position.size());
+  cos.resize(static_cast<size_t>(rows * half));
+  sin.resize(cos.size());
+  size_t at = 0;
+  for (const int32_t p : position) {
+    for (const double turn : inv_freq) {
+      const double angle = static_cast<double>(p) * turn;
+      cos[at] = static_cast<float>(magnitude * std::cos(angle));
+      sin[at] = static_cast<float>(magnitude * std::sin(angle));
+      ++at;
+    }
+  }
+}
+
+void Rope(ThreadPool* pool, const RopeTurns& turns, RopeLayout layout, int64_t heads,
+          int64_t head_dim, int64_t stride, float* x) {
+  CHECK_MSG(2 * turns.half <= head_dim && heads * head_dim <= stride,
+            "{} frequencies, head_dim={} heads={} stride={}", turns.half, head_dim, heads, stride);
+  const cpu::Table& t = cpu::Active();
+  ForRanges(pool, turns.rows, RowStep(heads * head_dim), [&](int64_t first, int64_t count) {
+    for (int64_t r = first; r < first + count; ++r) {
+      const float* cos = turns.cos.data() + r * turns.half;
+      const float* sin = turns.sin.data() + r * turns.half;
+      for (int64_t h = 0; h < heads; ++h) {
+        float* head = x + r * stride + h * head_dim;
+        if (layout == RopeLayout::kHalves) {
+          t.rope(head, cos, sin, turns.half, false);
+        } else {
+          t.rope_pairs(head, cos, sin, turns.half);
+        }
+      }
+    }
+  });
+}
+
+void HeadNorm(ThreadPool* pool, const float* gain, int64_t rows, int64_t heads, int64_t head_dim,
+              int64_t stride, float eps, float* x) {
+  CHECK_MSG(heads * head_dim <= stride, "heads={} head_dim={} stride={}", heads, head_dim, stride);
+  const cpu::Table& t = cpu::Active();
+  ForRanges(pool, rows, RowStep(heads * head_dim), [&](int64_t first, int64_t count) {
+    for (int64_t r = first; r < first + count; ++r) {
+      for (int64_t h = 0; h < heads; ++h) {
+        float* head = x + r * stride + h * head_dim;
+        const double mean = t.sum_squares(head, head_dim) / static_cast<double>(head_dim);
+        const float inv = static_cast<float>(1.0 / std::sqrt(mean + static_cast<double>(eps)));
+        t.rms_scale(head, gain, head_dim, inv, head);
+      }
+    }
+  });
+}
+
+void SoftCap(ThreadPool* pool, float cap, int64_t n, float* x) {
+  CHECK_MSG(cap > 0, "cap={}", cap);
+  const cpu::Table& t = cpu::Active();
+  ForRanges(pool, n, kRangeElements,
+            [&](int64_t first, int64_t count) { t.soft_cap(x + first, count, cap); });
+}
+
+void GeGlu(ThreadPool* pool, const float* gate, const float* up, int64_t rows, int64_t cols,
+           int64_t stride, float* out) {
+  const cpu::Table& t = cpu::Active();
+  ForRanges(pool, rows, RowStep(cols * 2), [&](int64_t first, int64_t count) {
+    for (int64_t r = first; r < first + count; ++r) {
+      t.geglu(gate + r * stride, up + r * stride, cols, out + r * cols);
+    }
+  });
+}
+
 void SwiGlu(ThreadPool* pool, const float* gate, const float* up, int64_t rows, int64_t cols,
             int64_t stride, float* out) {
   const cpu::Table& t = cpu::Active();

@@ -2,7 +2,9 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
@@ -35,17 +37,28 @@ void Relax() {
 
 }  // namespace
 
+// A thread's place in its share of a ForShares loop; each in a cache line of its own.
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 // One loop is published by writing its fields and then raising `generation`. Workers that have
 // seen a generation take indices from `next` until there are none, then count themselves out in
 // `busy`; Run() returns when all have, so the fields are never rewritten under a reader.
 struct ThreadPool::State {
+  explicit State(int thread_count) : count(thread_count) {}
+  const int count;  // of threads, the caller's included
   std::vector<int> cores;
   std::vector<std::thread> threads;
 
   // Written by Run() before `generation` rises, read by workers after.
   int64_t n = 0;
-  Call call = nullptr;
+  Call call = nullptr;             // of a For loop
+  RangeCall range_call = nullptr;  // of a ForShares loop; one of the two is null
+  int64_t grain = 1;
   void* context = nullptr;
+  std::unique_ptr<Share[]> shares;
 
   alignas(64) std::atomic<uint64_t> generation{0};
   alignas(64) std::atomic<int64_t> next{0};
@@ -56,7 +69,8 @@ struct ThreadPool::State {
   int sleeping = 0;
   std::atomic<bool> stop{false};
 
-  void Drain() {
+  void Drain(int self) {
+    if (range_call != nullptr) return DrainShares(self);
     for (;;) {
       const int64_t i = next.fetch_add(1, std::memory_order_relaxed);
       if (i >= n) return;
@@ -64,7 +78,39 @@ struct ThreadPool::State {
     }
   }
 
-  void Work() {
+  // The fields of a loop stand: wakes the workers, works along, returns when all are done.
+  void Publish() {
+    busy.store(count - 1, std::memory_order_relaxed);
+    bool sleepers = false;
+    {
+      const std::lock_guard lock(mutex);
+      generation.fetch_add(1, std::memory_order_release);
+      sleepers = sleeping > 0;
+    }
+    if (sleepers) wake.notify_all();
+    Drain(0);
+    for (int spin = 0; busy.load(std::memory_order_acquire) != 0; ++spin) {
+      if (spin < kSpins) {
+        Relax();
+      } else {
+        std::this_thread::yield();  // a worker lost its core; give it ours
+      }
+    }
+  }
+
+  // This thread's own share to its end, then what others have left.
+  void DrainShares(int self) {
+    for (int i = 0; i < count; ++i) {
+      Share& share = shares[static_cast<size_t>((self + i) % count)];
+      for (;;) {
+        const int64_t begin = share.next.fetch_add(grain, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        range_call(context, begin, std::min(begin + grain, share.end));
+      }
+    }
+  }
+
+  void Work(int self) {
     Bind(cores);
     uint64_t seen = 0;
     for (;;) {
@@ -83,19 +129,21 @@ struct ThreadPool::State {
       }
       if (stop.load(std::memory_order_relaxed)) return;
       ++seen;
-      Drain();
+      Drain(self);
       busy.fetch_sub(1, std::memory_order_release);
     }
   }
 };
 
 ThreadPool::ThreadPool(int threads, std::span<const int> cores)
-    : state_(std::make_unique<State>()) {
+    : state_(std::make_unique<State>(threads)) {
   CHECK_MSG(threads >= 1, "threads={}", threads);
   state_->cores.assign(cores.begin(), cores.end());
   Bind(state_->cores);
+  state_->shares = std::make_unique<Share[]>(static_cast<size_t>(threads));
+  state_->threads.reserve(static_cast<size_t>(threads) - 1);
   for (int i = 1; i < threads; ++i) {
-    state_->threads.emplace_back([state = state_.get()] { state->Work(); });
+    state_->threads.emplace_back([state = state_.get(), i] { state->Work(i); });
   }
 }
 
@@ -109,7 +157,7 @@ ThreadPool::~ThreadPool() {
   for (std::thread& thread : state_->threads) thread.join();
 }
 
-int ThreadPool::size() const { return static_cast<int>(state_->threads.size()) + 1; }
+int ThreadPool::size() const { return state_->count; }
 
 void ThreadPool::Run(int64_t n, Call call, void* context) {
   if (n <= 0) return;
@@ -120,24 +168,57 @@ void ThreadPool::Run(int64_t n, Call call, void* context) {
   State& s = *state_;
   s.n = n;
   s.call = call;
+  s.range_call = nullptr;
   s.context = context;
   s.next.store(0, std::memory_order_relaxed);
-  s.busy.store(static_cast<int>(s.threads.size()), std::memory_order_relaxed);
-  bool wake = false;
-  {
-    const std::lock_guard lock(s.mutex);
-    s.generation.fetch_add(1, std::memory_order_release);
-    wake = s.sleeping > 0;
+  s.Publish();
+}
+
+void ThreadPool::RunShares(int64_t n, int64_t grain, RangeCall call, void* context) {
+  if (n <= 0) return;
+  grain = std::max<int64_t>(1, grain);
+  if (n <= grain || state_->threads.empty()) return call(context, 0, n);
+  State& s = *state_;
+  const int64_t count = size();
+  for (int64_t i = 0; i < count; ++i) {
+    Share& share = s.shares[static_cast<size_t>(i)];
+    share.next.store(n * i / count, std::memory_order_relaxed);
+    share.end = n * (i + 1) / count;
   }
-  if (wake) s.wake.notify_all();
-  s.Drain();
-  for (int spin = 0; s.busy.load(std::memory_order_acquire) != 0; ++spin) {
-    if (spin < kSpins) {
-      Relax();
-    } else {
-      std::this_thread::yield();  // a worker lost its core; give it ours
+  s.range_call = call;
+  s.grain = grain;
+  s.context = context;
+  s.Publish();
+}
+
+std::vector<int> OnePerCore(std::span<const int> cores,
+                            const std::function<std::string(int core)>& siblings) {
+  std::vector<int> out;
+  std::vector<int> sorted(cores.begin(), cores.end());
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<int> taken;  // ids that share hardware with one of `out`
+  for (const int core : sorted) {
+    if (std::find(taken.begin(), taken.end(), core) != taken.end()) continue;
+    out.push_back(core);
+    // "0,4", "0-1", "0-1,8-9": ids and ranges; what is not understood is taken as the end.
+    const std::string list = siblings(core);
+    const char* p = list.data();
+    const char* const end = p + list.size();
+    while (p < end) {
+      int first = 0;
+      auto parsed = std::from_chars(p, end, first);
+      if (parsed.ec != std::errc()) break;
+      int last = first;
+      if (parsed.ptr < end && *parsed.ptr == '-') {
+        parsed = std::from_chars(parsed.ptr + 1, end, last);
+        if (parsed.ec != std::errc() || last < first || last - first > CPU_SETSIZE) break;
+      }
+      for (int id = first; id <= last; ++id) taken.push_back(id);
+      if (parsed.ptr == end || *parsed.ptr != ',') break;
+      p = parsed.ptr + 1;
     }
   }
+  return out;
 }
 
 }  // namespace weir::kernels

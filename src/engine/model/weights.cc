@@ -137,7 +137,7 @@ kernels::DType KernelType(DType type) {
     case DType::kF16:
       return kernels::DType::kF16;
     case DType::kBF16:
-      return kernels::DType::kBf16;
+      return kernels::DType::kBF16;
     case DType::kQ8_0:
       return kernels::DType::kQ8_0;
     case DType::kQ4_0:

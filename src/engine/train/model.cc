@@ -130,14 +130,14 @@ void Model::Initialize(uint64_t seed) {
 
 void Model::RefreshStored() {
   if (storage_ == Storage::kF32) return;
-  kernels::FromF32(parameters_.data(), parameters_.size(), kernels::DType::kBf16, stored_.data());
+  kernels::FromF32(parameters_.data(), parameters_.size(), kernels::DType::kBF16, stored_.data());
 }
 
 void Model::RefreshGains() {
   const auto copy = [&](int64_t offset, int64_t gain) {
     float* to = gains_.data() + gain;
     if (storage_ == Storage::kBf16) {
-      kernels::ToF32(kernels::DType::kBf16, stored_.data() + offset, config_.dim, to);
+      kernels::ToF32(kernels::DType::kBF16, stored_.data() + offset, config_.dim, to);
     } else {
       std::copy_n(parameters_.data() + offset, config_.dim, to);
     }
@@ -159,7 +159,7 @@ void Model::ZeroGradients() {
 
 kernels::Weights Model::WeightsAt(int64_t offset, int64_t out, int64_t in) const {
   if (storage_ == Storage::kBf16) {
-    return {kernels::DType::kBf16, stored_.data() + offset, out, in};
+    return {kernels::DType::kBF16, stored_.data() + offset, out, in};
   }
   return {kernels::DType::kF32, parameters_.data() + offset, out, in};
 }

@@ -49,6 +49,9 @@ struct Table {
                    float* dx);
   void (*rms_gain)(const float* dy, const float* x, int64_t n, float inv_rms, float* dgain);
   void (*rope)(float* x, const float* cos, const float* sin, int64_t half, bool backward);
+  void (*rope_pairs)(float* x, const float* cos, const float* sin, int64_t half);
+  void (*soft_cap)(float* x, int64_t n, float cap);  // x = cap tanh(x / cap)
+  void (*geglu)(const float* gate, const float* up, int64_t n, float* out);
   void (*swiglu)(const float* gate, const float* up, int64_t n, float* out);
   void (*swiglu_back)(const float* dout, const float* gate, const float* up, int64_t n,
                       float* dgate, float* dup);
@@ -58,7 +61,8 @@ struct Table {
   void (*adamw)(const AdamWConstants& how, int64_t n, const float* grad, float* param, float* m,
                 float* v, uint16_t* bf16);
   bool (*non_finite)(const float* x, int64_t n);
-  void (*burn)(int64_t steps, float* sink);  // steps * kBurnChains vector multiply-adds
+  uint64_t (*read)(const uint8_t* from, int64_t n);  // the sum of all bytes' 64-bit words and rest
+  void (*burn)(int64_t steps, float* sink);          // steps * kBurnChains vector multiply-adds
 };
 inline constexpr int kMaxDotRows = 8;
 inline constexpr int kBurnChains = 10;
@@ -72,7 +76,8 @@ const Table& Avx512Table();
 const Table& Active();
 
 // A thread's own scratch: at least n floats, 64-byte aligned, valid until this thread asks for the
-// same slot again. Slots: 0-1 the matrix product, 2-5 attention.
+// same slot again. Slots: 0-1 the matrix product, 2-5 training's attention; those from 6 on have
+// names (active.h).
 float* Scratch(int slot, int64_t n);
 
 }  // namespace weir::kernels::cpu
