@@ -32,9 +32,9 @@ inline uint64_t HashBytes(std::string_view bytes) {
 
 class TokenMap {
  public:
-  // Where two tokens have the same bytes, the smaller id is kept. Empty strings are left out.
-  // The strings outlive the map and do not move.
-  void Build(std::span<const std::string> tokens);
+  // Where two tokens have the same bytes, the smaller id is kept. Empty strings are left out, and
+  // where `skip` is given, those whose entry is not 0. The strings outlive the map and do not move.
+  void Build(std::span<const std::string> tokens, std::span<const uint8_t> skip = {});
   int32_t Find(std::string_view bytes, uint64_t hash) const {  // -1: none
     for (size_t i = hash & mask_;; i = (i + 1) & mask_) {
       const Slot& slot = slots_[i];

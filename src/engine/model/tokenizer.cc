@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
-#include "engine/model/pretokenizer.h"
 #include "engine/model/tokenizer_impl.h"
 #include "engine/model/utf8.h"
 
@@ -12,29 +12,43 @@ namespace weir::model {
 namespace {
 
 // Tokens that end a turn or a text, by the names that model families gave them.
-constexpr std::string_view kStopNames[] = {
-    "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>",    "<|eom_id|>",
-    "<|im_end|>",    "<|end|>",         "<end_of_turn>", "</s>"};
+constexpr std::string_view kStopNames[] = {"<|endoftext|>",
+                                           "<|end_of_text|>",
+                                           "<|eot_id|>",
+                                           "<|eom_id|>",
+                                           "<|im_end|>",
+                                           "<|end|>",
+                                           "<end_of_turn>",
+                                           "</s>",
+                                           "<|eot|>",
+                                           "<|return|>",
+                                           "<|call|>",
+                                           "<eos>",
+                                           "<|END_OF_TURN_TOKEN|>"};
 
 // Where a word of this text was seen before, so that its tokens are copied and not merged again.
-// Direct-mapped; entries point into the text and the output of one call, so that nothing is shared.
+// Direct-mapped; entries point into the text and the output of one call, so that nothing is shared
+// and nothing outlives it.
 class WordCache {
  public:
   explicit WordCache(size_t text_bytes) {
-    if (text_bytes >= kWorthIt) entries_.resize(kEntries);
+    if (text_bytes < kWorthIt) return;
+    // About one entry for each word of a short text: clearing the table is a cost too.
+    bits_ = std::min(kMostBits, static_cast<int>(std::bit_width(text_bytes / 8)));
+    entries_.resize(size_t{1} << bits_);
   }
   struct Entry {
     std::string_view word;
     uint32_t first = 0, count = 0;  // tokens in the output
   };
   Entry* Find(uint64_t hash) {
-    return entries_.empty() ? nullptr : &entries_[hash >> (64 - kBits)];
+    return entries_.empty() ? nullptr : &entries_[hash >> (64 - bits_)];
   }
 
  private:
-  static constexpr size_t kWorthIt = 512;  // bytes of text below which the table costs more
-  static constexpr int kBits = 14;
-  static constexpr size_t kEntries = size_t{1} << kBits;
+  static constexpr size_t kWorthIt = 256;  // bytes of text below which the table costs more
+  static constexpr int kMostBits = 14;
+  int bits_ = 0;
   std::vector<Entry> entries_;
 };
 
@@ -53,137 +67,224 @@ Status Tokenizer::Impl::Prepare() {
   if (n == 0 || n > kMaxVocabulary) {
     return bad(fmt::format("{} tokens; 1 to {} are taken", n, kMaxVocabulary));
   }
-  for (const auto& [name, id] : {std::pair("bos", bos), std::pair("eos", eos)}) {
+  for (const auto& [name, id] :
+       {std::pair("bos", bos), std::pair("eos", eos), std::pair("unk", unknown)}) {
     if (id && (*id < 0 || static_cast<size_t>(*id) >= n)) {
       return bad(fmt::format("{} is {}, of {} tokens", name, *id, n));
     }
   }
-  map.Build(sentence_piece ? pieces : bytes);
   of_byte.fill(-1);
-  if (sentence_piece) {
+  of_ascii.fill(-1);
+  // Control tokens, and in SentencePiece bytes by their names, are never made of text.
+  std::vector<uint8_t> skip(n);
+  for (size_t id = 0; id < n; ++id) {
+    const TokenKind k = kinds[id];
+    const bool literal = k == TokenKind::kControl || k == TokenKind::kUnknown;
+    skip[id] = literal || (kind == TokenizerKind::kByteBpe && k == TokenKind::kUserDefined) ||
+               (kind != TokenizerKind::kByteBpe && k == TokenKind::kByte);
+  }
+  if (kind == TokenizerKind::kByteBpe) {
+    map.Build(bytes, skip);
+    for (int b = 0; b < 256; ++b) {
+      const char c = static_cast<char>(b);
+      TokenId& id = of_byte[static_cast<size_t>(b)];
+      id = map.Find(std::string_view(&c, 1));
+      // Some vocabularies leave out the bytes that UTF-8 never has.
+      const bool in_utf8 = b < 0xC0 || (b >= 0xC2 && b <= 0xF4);
+      if (id < 0 && in_utf8) return bad(fmt::format("no token for the byte 0x{:02X}", b));
+    }
+  } else {
+    map.Build(pieces, skip);
+    unknown_score = 0;
     for (size_t id = 0; id < n; ++id) {
-      longest_piece = std::max(longest_piece, pieces[id].size());
       if (kinds[id] == TokenKind::kByte) {
         of_byte[static_cast<uint8_t>(bytes[id][0])] = static_cast<TokenId>(id);
       }
+      if (skip[id]) continue;
+      longest_piece = std::max(longest_piece, pieces[id].size());
+      if (kind == TokenizerKind::kUnigram) unknown_score = std::min(unknown_score, scores[id]);
     }
-    words_are_separate = std::none_of(pieces.begin(), pieces.end(), [](const std::string& piece) {
+    unknown_score -= 10;  // below every piece, as SentencePiece has it
+    for (size_t c = 0; c < of_ascii.size(); ++c) {
+      const char byte = static_cast<char>(c);
+      of_ascii[c] = map.Find(std::string_view(&byte, 1));
+    }
+    words_are_separate = true;
+    for (size_t id = 0; id < n && words_are_separate; ++id) {
+      if (skip[id]) continue;
+      const std::string& piece = pieces[id];
       size_t i = 0;  // after the leading marks, is there another?
       while (piece.compare(i, kWordMark.size(), kWordMark) == 0) i += kWordMark.size();
-      return piece.find(kWordMark, i) != std::string::npos;
-    });
-  } else {
-    for (int b = 0; b < 256; ++b) {
-      const char c = static_cast<char>(b);
-      of_byte[static_cast<size_t>(b)] = map.Find(std::string_view(&c, 1));
-      // Some vocabularies leave out the bytes that UTF-8 never has.
-      const bool in_utf8 = b < 0xC0 || (b >= 0xC2 && b <= 0xF4);
-      if (of_byte[static_cast<size_t>(b)] < 0 && in_utf8) {
-        return bad(fmt::format("no token for the byte 0x{:02X}", b));
-      }
+      words_are_separate = piece.find(kWordMark, i) == std::string::npos;
     }
-    merges.Build(merge_pairs, merge_joined);
+    if (kind == TokenizerKind::kUnigram) words_are_separate = cut_marks;  // sums cross words
+  }
+  if (!merge_pairs.empty()) merges.Build(merge_pairs, merge_joined);
+  if (kind == TokenizerKind::kByteBpe) {
+    merges_to_itself = std::make_unique<std::atomic<uint8_t>[]>(n);
+  }
+
+  std::vector<uint8_t> listed(n);
+  for (const AddedToken& token : added) {
+    if (token.id < 0 || static_cast<size_t>(token.id) >= n) {
+      return bad(fmt::format("added token {} of {} tokens", token.id, n));
+    }
+    listed[static_cast<size_t>(token.id)] = 1;
   }
   for (size_t id = 0; id < n; ++id) {
-    const bool special = kinds[id] == TokenKind::kControl;
+    const bool special = kinds[id] == TokenKind::kControl || kinds[id] == TokenKind::kUnknown;
     if (!special && kinds[id] != TokenKind::kUserDefined) continue;
-    if (bytes[id].empty()) continue;
-    added[static_cast<uint8_t>(bytes[id][0])].push_back(static_cast<TokenId>(id));
-    any_added = true;
+    if (!listed[id]) {
+      added.push_back({.id = static_cast<TokenId>(id),
+                       .content = pieces.empty() ? bytes[id] : pieces[id],
+                       .special = special});
+    }
     const bool known =
         std::find(std::begin(kStopNames), std::end(kStopNames), bytes[id]) != std::end(kStopNames);
     if (special && known && eos != static_cast<TokenId>(id)) {
       stops.push_back(static_cast<TokenId>(id));
     }
   }
-  if (eos) stops.insert(stops.begin(), *eos);
-  for (auto& list : added) {
-    std::stable_sort(list.begin(), list.end(), [&](TokenId a, TokenId b) {
-      return bytes[static_cast<size_t>(a)].size() > bytes[static_cast<size_t>(b)].size();
-    });
+  std::stable_sort(added.begin(), added.end(),
+                   [](const AddedToken& a, const AddedToken& b) { return a.id < b.id; });
+  for (const AddedToken& token : added) {
+    if (token.normalized && !normalizer.empty()) {
+      normalized_added.Add(normalizer.Apply(token.content), token.id, token);
+    } else {
+      raw_added.Add(token.content, token.id, token);
+    }
   }
+  if (eos) stops.insert(stops.begin(), *eos);
   return {};
 }
 
-void Tokenizer::Impl::MergeWord(std::string_view word, std::vector<TokenId>& scratch,
-                                std::vector<std::string_view>& views,
+void Tokenizer::Impl::MergeWord(std::string_view word, Scratch& scratch,
                                 std::vector<TokenId>& out) const {
-  if (!sentence_piece) {
-    scratch.clear();
-    for (const char c : word) {
-      const TokenId id = of_byte[static_cast<uint8_t>(c)];
-      if (id >= 0) {
-        scratch.push_back(id);
-      } else {
-        for (const uint8_t b : {0xEF, 0xBF, 0xBD}) scratch.push_back(of_byte[b]);  // U+FFFD
+  switch (kind) {
+    case TokenizerKind::kByteBpe:
+      scratch.ids.clear();
+      for (const char c : word) {
+        const TokenId id = of_byte[static_cast<uint8_t>(c)];
+        if (id >= 0) {
+          scratch.ids.push_back(id);
+        } else {
+          for (const uint8_t b : {0xEF, 0xBF, 0xBD}) scratch.ids.push_back(of_byte[b]);  // U+FFFD
+        }
       }
-    }
-    merges.Apply(scratch);
-    out.insert(out.end(), scratch.begin(), scratch.end());
-    return;
-  }
-  views.clear();
-  SpmMerge(word, map, scores, longest_piece, views);
-  for (const std::string_view piece : views) {
-    if (const TokenId id = map.Find(piece); id >= 0) {
-      out.push_back(id);
-      continue;
-    }
-    for (const char c : piece) {
-      const TokenId id = of_byte[static_cast<uint8_t>(c)];
-      if (id >= 0) {
-        out.push_back(id);
-      } else if (unknown) {
-        out.push_back(*unknown);
-        break;  // one unknown for the whole character
+      merges.Apply(scratch.ids);
+      out.insert(out.end(), scratch.ids.begin(), scratch.ids.end());
+      return;
+    case TokenizerKind::kCharBpe:
+      scratch.ids.clear();
+      for (size_t i = 0; i < word.size();) {
+        const size_t size = Utf8Length(word.substr(i));
+        const auto byte = static_cast<uint8_t>(word[i]);
+        const TokenId id = byte < 128 ? of_ascii[byte] : map.Find(word.substr(i, size));
+        if (id >= 0) {
+          scratch.ids.push_back(id);
+        } else {
+          PushUnknown(word.substr(i, size), scratch.ids);
+        }
+        i += size;
       }
-    }
+      merges.Apply(scratch.ids);
+      out.insert(out.end(), scratch.ids.begin(), scratch.ids.end());
+      return;
+    case TokenizerKind::kSentencePiece:
+      scratch.views.clear();
+      SpmMerge(word, map, scores, longest_piece, scratch.views);
+      for (const std::string_view piece : scratch.views) {
+        if (const TokenId id = map.Find(piece); id >= 0) {
+          out.push_back(id);
+        } else {
+          PushUnknown(piece, out);
+        }
+      }
+      return;
+    case TokenizerKind::kUnigram:
+      return Unigram(word, scratch, out);
+    case TokenizerKind::kWordPiece:
+      return WordPiece(word, out);
   }
 }
 
-void Tokenizer::Impl::EncodeFragment(std::string_view text, bool at_start,
-                                     std::vector<TokenId>& out) const {
-  std::string marked;
-  if (sentence_piece) {
-    if (at_start && add_space_prefix) marked += kWordMark;
-    for (const char c : text) {
-      c == ' ' ? marked += kWordMark : marked += c;
-    }
-    text = marked;
-  }
+void Tokenizer::Impl::EncodeWords(std::string_view text, std::vector<TokenId>& out) const {
   WordCache cache(text.size());
-  std::vector<TokenId> scratch;
-  std::vector<std::string_view> views;
-  while (!text.empty()) {
-    size_t size = text.size();
-    if (!sentence_piece) {
-      size = FirstWord(pre, text);
-    } else if (words_are_separate) {
-      size_t i = 0;  // the leading marks belong to the word; the next mark begins another
-      while (text.compare(i, kWordMark.size(), kWordMark) == 0) i += kWordMark.size();
-      size = std::min(text.find(kWordMark, i), text.size());
-    }
-    const std::string_view word = text.substr(0, size);
-    text.remove_prefix(size);
+  Scratch scratch;
+  const auto word_to_tokens = [&](std::string_view word) {
     const uint64_t hash = HashBytes(word);
-    if (whole_words) {
-      if (const TokenId id = map.Find(word, hash); id >= 0) {
-        out.push_back(id);
-        continue;
-      }
-    }
     WordCache::Entry* entry = cache.Find(hash);
     if (entry != nullptr && entry->word == word) {
       const size_t first = entry->first, count = entry->count;
       for (size_t i = 0; i < count; ++i) out.push_back(out[first + i]);
-      continue;
+      return;
     }
     const size_t first = out.size();
-    MergeWord(word, scratch, views, out);
+    const TokenId id = kind == TokenizerKind::kByteBpe || whole_words ? map.Find(word, hash) : -1;
+    if (id >= 0 && whole_words) {
+      out.push_back(id);
+    } else if (id >= 0) {
+      std::atomic<uint8_t>& known = merges_to_itself[static_cast<size_t>(id)];
+      uint8_t itself = known.load(std::memory_order_relaxed);
+      if (itself == 1) {
+        out.push_back(id);
+      } else {
+        MergeWord(word, scratch, out);
+        if (itself == 0) {
+          itself = out.size() == first + 1 && out[first] == id ? 1 : 2;
+          known.store(itself, std::memory_order_relaxed);
+        }
+      }
+    } else {
+      MergeWord(word, scratch, out);
+    }
     if (entry != nullptr && out.size() <= UINT32_MAX) {
       *entry = {word, static_cast<uint32_t>(first), static_cast<uint32_t>(out.size() - first)};
     }
+  };
+  const auto by_marks = [&](std::string_view rest) {
+    while (!rest.empty()) {
+      size_t i = rest.starts_with(kWordMark) ? kWordMark.size() : 0;
+      if (!cut_marks) {  // the leading marks belong to the word
+        while (rest.compare(i, kWordMark.size(), kWordMark) == 0) i += kWordMark.size();
+      }
+      const size_t size = std::min(rest.find(kWordMark, i), rest.size());
+      word_to_tokens(rest.substr(0, size));
+      rest.remove_prefix(size);
+    }
+  };
+  const bool marks = kind != TokenizerKind::kByteBpe && kind != TokenizerKind::kWordPiece &&
+                     (cut_marks || words_are_separate);
+  if (splitter.steps().empty()) {
+    if (!text.empty()) marks ? by_marks(text) : word_to_tokens(text);
+  } else {
+    splitter.ForEach(text,
+                     [&](std::string_view word) { marks ? by_marks(word) : word_to_tokens(word); });
   }
+}
+
+void Tokenizer::Impl::EncodeFragment(std::string_view text, bool at_start, bool after_added,
+                                     std::vector<TokenId>& out) const {
+  if (text.empty()) return;
+  std::string made;
+  if (space_prefix && !text.starts_with(' ')) {
+    made = " ";
+    made += text;
+    text = made;
+  }
+  if (spaces_are_marks) {
+    std::string marked;
+    marked.reserve(text.size() + text.size() / 2 + kWordMark.size());
+    const bool prefix = (mark_prefix == MarkPrefix::kFirst && at_start) ||
+                        (mark_prefix == MarkPrefix::kAfterAdded && (at_start || after_added));
+    if (prefix && !(mark_prefix_once && (text[0] == ' ' || text.starts_with(kWordMark)))) {
+      marked += kWordMark;
+    }
+    for (const char c : text) c == ' ' ? marked += kWordMark : marked += c;
+    made = std::move(marked);
+    text = made;
+  }
+  EncodeWords(text, out);
 }
 
 std::vector<Tokenizer::TokenId> Tokenizer::Encode(std::string_view text,
@@ -191,34 +292,28 @@ std::vector<Tokenizer::TokenId> Tokenizer::Encode(std::string_view text,
   const Impl& t = *impl_;
   std::vector<TokenId> out;
   out.reserve(text.size() / 3 + 1);
-  size_t begin = 0;  // of the fragment that no added token has claimed
-  bool at_start = true;
-  const auto flush = [&](size_t end) {
-    if (end > begin) t.EncodeFragment(text.substr(begin, end - begin), at_start, out);
+  bool after_added = false;
+  const auto on_token = [&](TokenId id) {
+    out.push_back(id);
+    after_added = true;
   };
-  if (t.any_added) {
-    for (size_t i = 0; i < text.size();) {
-      TokenId found = -1;
-      for (const TokenId id : t.added[static_cast<uint8_t>(text[i])]) {
-        const auto index = static_cast<size_t>(id);
-        if (t.kinds[index] == TokenKind::kControl && special == ParseSpecial::kNo) continue;
-        if (text.compare(i, t.bytes[index].size(), t.bytes[index]) == 0) {
-          found = id;
-          break;
+  t.raw_added.Cut(
+      text, special,
+      [&](std::string_view piece, size_t offset) {
+        std::string made;
+        if (!t.normalizer.empty()) {
+          made = t.normalizer.Apply(piece);
+          piece = made;
         }
-      }
-      if (found < 0) {
-        ++i;
-        continue;
-      }
-      flush(i);
-      out.push_back(found);
-      i += t.bytes[static_cast<size_t>(found)].size();
-      begin = i;
-      at_start = t.kinds[static_cast<size_t>(found)] == TokenKind::kControl;
-    }
-  }
-  flush(text.size());
+        t.normalized_added.Cut(
+            piece, special,
+            [&](std::string_view inner, size_t inner_offset) {
+              t.EncodeFragment(inner, offset + inner_offset == 0, after_added, out);
+              after_added = false;
+            },
+            on_token);
+      },
+      on_token);
   return out;
 }
 
@@ -228,7 +323,7 @@ std::string Tokenizer::Decode(std::span<const TokenId> ids, ParseSpecial special
     if (special == ParseSpecial::kNo && IsSpecial(id)) continue;
     out += BytesOf(id);
   }
-  if (impl_->add_space_prefix && out.starts_with(' ')) out.erase(0, 1);
+  if (impl_->strip_first_space && out.starts_with(' ')) out.erase(0, 1);
   return out;
 }
 
@@ -246,14 +341,30 @@ bool Tokenizer::IsSpecial(TokenId id) const {
 }
 
 std::optional<Tokenizer::TokenId> Tokenizer::Find(std::string_view bytes) const {
-  const TokenId id = impl_->map.Find(bytes);
-  return id < 0 ? std::nullopt : std::optional(id);
+  if (const TokenId id = impl_->map.Find(bytes); id >= 0) return id;
+  for (const AddedToken& token : impl_->added) {
+    if (token.content == bytes) return token.id;
+  }
+  return std::nullopt;
 }
 
 std::optional<Tokenizer::TokenId> Tokenizer::bos() const { return impl_->bos; }
 std::optional<Tokenizer::TokenId> Tokenizer::eos() const { return impl_->eos; }
 bool Tokenizer::add_bos() const { return impl_->add_bos; }
-bool Tokenizer::strips_first_space() const { return impl_->add_space_prefix; }
+bool Tokenizer::add_eos() const { return impl_->add_eos; }
+bool Tokenizer::strips_first_space() const { return impl_->strip_first_space; }
 const std::vector<Tokenizer::TokenId>& Tokenizer::stop_tokens() const { return impl_->stops; }
+
+void Tokenizer::AdoptIds(std::optional<TokenId> bos, std::optional<TokenId> eos) {
+  const auto known = [&](std::optional<TokenId> id) {
+    return id && *id >= 0 && *id < vocab_size();
+  };
+  if (known(bos) && !impl_->bos) impl_->bos = bos;
+  if (known(eos)) {
+    impl_->eos = eos;
+    std::erase(impl_->stops, *eos);
+    impl_->stops.insert(impl_->stops.begin(), *eos);
+  }
+}
 
 }  // namespace weir::model

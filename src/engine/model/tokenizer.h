@@ -1,12 +1,16 @@
 // Text to token ids and back.
 //
-// Two kinds:
-//   byte-level BPE (GPT-2, MPT, Llama 3, and what BpeTrainer makes): a pre-tokenizer cuts the text
-//     into words, each word starts as its bytes, and the pair with the lowest merge rank is joined
-//     until none is left. Decode(Encode(x)) == x for any bytes (a vocabulary without some byte that
-//     UTF-8 never has encodes that one as U+FFFD).
-//   SentencePiece (Llama 2, Phi-3; from GGUF): spaces become U+2581, a word starts as its UTF-8
-//     characters, the joined piece with the best score wins, and what is no piece becomes bytes.
+// Kinds:
+//   byte-level BPE (GPT-2, MPT, Llama 3, Qwen, Mistral-Nemo, Phi-4, and what BpeTrainer makes): a
+//     pre-tokenizer cuts the text into words, each word starts as its bytes, and the pair with the
+//     lowest merge rank is joined until none is left. Decode(Encode(x)) == x for any bytes (a
+//     vocabulary without some byte that UTF-8 never has encodes that one as U+FFFD; a normalizer
+//     in tokenizer.json, such as Qwen's NFC, may change text first).
+//   BPE over characters with byte fallback (Llama 2, Mistral, Gemma, Phi-3; from tokenizer.json):
+//     spaces become U+2581, a word starts as its UTF-8 characters, what is no token becomes bytes.
+//   SentencePiece BPE (the same models from GGUF): the joined piece with the best score wins.
+//   SentencePiece unigram: the division of the text whose scores add up to the most.
+//   WordPiece (BERT): the longest piece first.
 //
 // Encoding is linear in the text for words of ordinary length and n log n for one endless word.
 // Threads: immutable after construction; every method may be called from any thread.
@@ -29,9 +33,11 @@ namespace weir::model {
 
 class GgufFile;
 class GgufWriter;
+struct HfReader;
+struct GgufReader;
 
 // How text is cut into words before merging. The patterns stand in pretokenizer.h.
-enum class PreTokenizer : uint8_t { kGpt2, kLlama3, kQwen2 };
+enum class PreTokenizer : uint8_t { kGpt2, kLlama3, kQwen2, kTekken, kGpt4o };
 
 enum class ParseSpecial : bool { kNo, kYes };
 
@@ -59,10 +65,11 @@ class Tokenizer {
   Tokenizer& operator=(Tokenizer&&) noexcept;
   ~Tokenizer();
 
-  // tokenizer.json that other tools read. kUnimplemented for SentencePiece.
+  // tokenizer.json that other tools read. Only for byte-level BPE; kUnimplemented for others.
   Result<std::string> ToHfJson() const;
   // tokenizer.ggml.*; padded with unused tokens to `vocab_size`, which other readers expect to be
-  // the height of the embedding table.
+  // the height of the embedding table. A pre-tokenizer that GGUF has no name for goes along as
+  // tokenizer.huggingface.json.
   void ToGguf(GgufWriter& writer, int vocab_size = 0) const;
   // What config.json says and tokenizer.json does not. Ids that are no tokens are ignored.
   void AdoptIds(std::optional<TokenId> bos, std::optional<TokenId> eos);
@@ -82,12 +89,15 @@ class Tokenizer {
   std::optional<TokenId> bos() const;
   std::optional<TokenId> eos() const;
   bool add_bos() const;             // this model expects bos() before a prompt
+  bool add_eos() const;             // and eos() after it (encoders)
   bool strips_first_space() const;  // SentencePiece: text begins with an added space
   // eos and the end-of-turn tokens by their usual names: generation stops at any of these.
   const std::vector<TokenId>& stop_tokens() const;
 
  private:
   struct Impl;
+  friend struct HfReader;
+  friend struct GgufReader;
   explicit Tokenizer(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
@@ -101,12 +111,15 @@ class StreamDecoder {
   // The tokenizer outlives the decoder. With `at_start`, a SentencePiece text loses its added
   // space.
   explicit StreamDecoder(const Tokenizer& tokenizer, bool at_start = false);
+  // Special tokens are left out, but for this one, which is written out as its text.
+  void Show(Tokenizer::TokenId special) { shown_.push_back(special); }
   std::string Push(Tokenizer::TokenId id);
   std::string Finish();  // what was held back
 
  private:
   const Tokenizer* tokenizer_;
   std::string held_;
+  std::vector<Tokenizer::TokenId> shown_;
   bool strip_space_;
 };
 

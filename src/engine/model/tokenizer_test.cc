@@ -13,6 +13,7 @@
 #include "engine/model/gguf.h"
 #include "engine/model/merge.h"
 #include "engine/model/pretokenizer.h"
+#include "engine/model/pretokenizer_regex.h"
 #include "engine/model/utf8.h"
 
 namespace weir::model {
@@ -66,6 +67,10 @@ std::string Corpus(uint64_t seed) {
   return RandomText(random, 4000);
 }
 
+constexpr PreTokenizer kScanners[] = {PreTokenizer::kGpt2, PreTokenizer::kLlama3,
+                                      PreTokenizer::kQwen2, PreTokenizer::kTekken,
+                                      PreTokenizer::kGpt4o};
+
 std::vector<std::string> Words(PreTokenizer pre, std::string_view text) {
   std::vector<std::string> words;
   while (!text.empty()) {
@@ -92,8 +97,7 @@ TEST(PreTokenizer, NoByteIsLostAndNoWordIsEmpty) {
   Random random(Seed());
   for (int round = 0; round < 200; ++round) {
     const std::string text = round % 2 ? RandomBytes(random, 50) : RandomText(random, 30);
-    for (const PreTokenizer pre :
-         {PreTokenizer::kGpt2, PreTokenizer::kLlama3, PreTokenizer::kQwen2}) {
+    for (const PreTokenizer pre : kScanners) {
       std::string joined;
       for (const std::string& word : Words(pre, text)) {
         ASSERT_FALSE(word.empty());
@@ -102,6 +106,65 @@ TEST(PreTokenizer, NoByteIsLostAndNoWordIsEmpty) {
       ASSERT_EQ(joined, text);
     }
   }
+}
+
+// The scanners beside the matcher that runs their pattern; and pieces of every category.
+TEST(PreTokenizer, TheScannersCutAsTheirPatternsDo) {
+  Random random(Seed());
+  SCOPED_TRACE(fmt::format("SEED={}", Seed()));
+  static const std::string kChars[] = {
+      "a",      "B",          "ǅ",    "ʰ",      "ª",      "日", "é",  "ß",       "İ",
+      "\u0301", "\u0903",     "1",    "٣",      "Ⅷ",      "½",  " ",  "  ",      "\t",
+      "\n",     "\r",         "\r\n", "\u00a0", "\u2028", "'",  "'s", "'S",      "'ſ",
+      "'re",    "'LL",        "'x",   "/",      "-",      "…",  "€",  "\u200b",  "\u3000",
+      "_",      "\U0001F642", "\xFF", "\xC3",   "\u0378", "ab", "AB", "\xC2\x85"};
+  for (const PreTokenizer pre : kScanners) {
+    const auto matcher = *SplitRegex::Create(PatternOf(pre));
+    for (int round = 0; round < 3000; ++round) {
+      std::string text;
+      for (size_t i = random.Below(14); i > 0; --i) text += kChars[random.Below(std::size(kChars))];
+      std::vector<std::string> expected;
+      for (const auto& [begin, end] : matcher->FindAll(text)) {
+        expected.push_back(text.substr(begin, end - begin));
+      }
+      ASSERT_EQ(Words(pre, text), expected) << PatternOf(pre) << "\n[" << text << "]";
+    }
+  }
+}
+
+TEST(PreTokenizer, StepsCutWhatTheStepsBeforeLeft) {
+  using W = std::vector<std::string>;
+  const auto pieces = [](std::vector<SplitStep> steps, std::string_view text) {
+    W words;
+    Splitter::Create(std::move(steps))->ForEach(text, [&](std::string_view w) {
+      words.emplace_back(w);
+    });
+    return words;
+  };
+  const auto named = [&](std::string_view name, std::string_view text) {
+    return pieces(PreTokenizerOfGguf(name)->steps, text);
+  };
+  EXPECT_EQ(pieces({{.pattern = "-"}}, "a--b-"), (W{"a", "-", "-", "b", "-"}));
+  EXPECT_EQ(pieces({{.pattern = "-", .cut = Cut::kRemoved}}, "a--b-"), (W{"a", "b"}));
+  EXPECT_EQ(pieces({{.pattern = "-", .cut = Cut::kContiguous}}, "a--b-"), (W{"a", "--", "b", "-"}));
+  EXPECT_EQ(pieces({{.pattern = "-", .cut = Cut::kMergedWithPrevious}}, "a--b-c"),
+            (W{"a-", "-", "b-", "c"}));
+  EXPECT_EQ(pieces({{.pattern = "-", .cut = Cut::kMergedWithNext}}, "a--b-"),
+            (W{"a", "-", "-b", "-"}));
+  EXPECT_EQ(pieces({{.pattern = "[ab]+", .cut = Cut::kRemoved, .invert = true}}, "xaby"),
+            (W{"ab"}));
+  EXPECT_EQ(pieces({{.pattern = "+", .literal = true}}, "1+1"), (W{"1", "+", "1"}));
+  EXPECT_EQ(named("starcoder", " 12 ab"), (W{" ", "1", "2", " ab"}));
+  EXPECT_EQ(named("falcon", "a!!b 12345"), (W{"a", "!!", "b", " ", "123", "45"}));
+  EXPECT_EQ(named("deepseek-coder", "\nab cd!1"), (W{"\n", "ab", " cd", "!", "1"}));
+  EXPECT_EQ(named("deepseek-v3", "a1234 日本x"), (W{"a", "123", "4", " ", "日本", "x"}));
+  EXPECT_EQ(named("superbpe", "x1234567"), (W{"x", "1", "234", "567"}));
+  EXPECT_EQ(named("gpt-4o", "HelloWorld's 1234"), (W{"Hello", "World's", " ", "123", "4"}));
+  EXPECT_EQ(named("tekken", "HTTPServer's"), (W{"HTTPServer", "'s"}));
+  const auto unknown = PreTokenizerOfGguf("no-such");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code(), Code::kUnimplemented);
+  EXPECT_NE(unknown.error().ToString().find("no-such"), std::string::npos);
 }
 
 TEST(MergeTable, ShortAndLongLoopsEqualTheReference) {
@@ -166,8 +229,7 @@ TEST(Tokenizer, SpecialTokensAreFoundOnlyWhenAskedFor) {
 
 TEST(Tokenizer, TokenizerJsonAndGgufGiveTheSameTokenizerBack) {
   Random random(Seed());
-  for (const PreTokenizer pre :
-       {PreTokenizer::kGpt2, PreTokenizer::kLlama3, PreTokenizer::kQwen2}) {
+  for (const PreTokenizer pre : kScanners) {
     const Tokenizer original = Trained(500, Corpus(3), pre);
     const std::string json = *original.ToHfJson();
     Result<Tokenizer> from_json = Tokenizer::FromHfJson(json);
@@ -185,10 +247,7 @@ TEST(Tokenizer, TokenizerJsonAndGgufGiveTheSameTokenizerBack) {
       const std::string text = RandomText(random, 100);
       const std::vector<int32_t> expected = original.Encode(text);
       ASSERT_EQ(from_json->Encode(text), expected);
-      if (pre != PreTokenizer::kLlama3) {
-        // (GGUF's llama-bpe also takes whole words without merging, as Llama 3 does.)
-        ASSERT_EQ(from_gguf->Encode(text), expected);
-      }
+      ASSERT_EQ(from_gguf->Encode(text), expected);
     }
   }
 }
@@ -201,7 +260,8 @@ TEST(Tokenizer, ErrorsNameTheField) {
       {"", "not a JSON object"},
       {"[]", "not a JSON object"},
       {"{}", "no model"},
-      {R"({"model":{"type":"Unigram"}})", "Unigram"},
+      {R"({"model":{"type":"WordLevel"}})", "WordLevel"},
+      {R"({"model":{"type":"Unigram"}})", "model.vocab"},
       {R"({"model":{"type":"BPE"}})", "model.vocab"},
       {R"({"model":{"vocab":{"a":0}}})", "model.merges"},
       {R"({"model":{"vocab":{"a":-1},"merges":[]}})", "model.vocab"},
@@ -211,7 +271,8 @@ TEST(Tokenizer, ErrorsNameTheField) {
        "merge 0"},
       {R"({"model":{"vocab":{"a":0},"merges":[]},"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false}})",
        "no token for the byte 0x00"},
-      {R"({"normalizer":{"type":"NFC"},"model":{"vocab":{"a":0},"merges":[]}})", "normalizer"},
+      {R"({"normalizer":{"type":"Precompiled"},"model":{"vocab":{"a":0},"merges":[]}})",
+       "normalizer Precompiled"},
   };
   for (const auto& row : rows) {
     const Result<Tokenizer> result = Tokenizer::FromHfJson(row.json);

@@ -134,7 +134,9 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool at_start)
     : tokenizer_(&tokenizer), strip_space_(at_start && tokenizer.strips_first_space()) {}
 
 std::string StreamDecoder::Push(Tokenizer::TokenId id) {
-  if (tokenizer_->IsSpecial(id)) return {};
+  if (tokenizer_->IsSpecial(id) && std::find(shown_.begin(), shown_.end(), id) == shown_.end()) {
+    return {};
+  }
   std::string_view bytes = tokenizer_->BytesOf(id);
   if (strip_space_ && !bytes.empty()) {
     if (bytes.front() == ' ') bytes.remove_prefix(1);
