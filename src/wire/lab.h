@@ -21,6 +21,24 @@ namespace weir::wire {
 
 enum class TeamClass { kResearch, kProduct };
 
+// A team's quota in one accelerator type, in place of its part of the team's own numbers.
+struct TypeQuota {
+  std::string type;
+  int64_t guarantee_slots = 0;
+  int64_t weight = 0;
+  int64_t borrow_limit_slots = -1;
+  int64_t lend_limit_slots = -1;
+  bool operator==(const TypeQuota&) const = default;
+};
+template <class V>
+void Fields(V& v, Owned<V, TypeQuota>& q) {
+  v("type", q.type, "accelerator type, as its slots name it", kRequired);
+  v("guarantee_slots", q.guarantee_slots);
+  v("weight", q.weight, "0 = the team's");
+  v("borrow_limit_slots", q.borrow_limit_slots, "-1 = none");
+  v("lend_limit_slots", q.lend_limit_slots, "-1 = none");
+}
+
 struct Team {
   std::string name;
   TeamClass team_class = TeamClass::kResearch;
@@ -28,6 +46,12 @@ struct Team {
   int64_t guarantee_slots = 0;
   int64_t weight = 1;
   int64_t lend_limit_slots = -1;
+  int64_t borrow_limit_slots = -1;
+  std::vector<TypeQuota> quotas;
+  double budget_slot_h = -1;
+  double budget_usd = -1;
+  double user_budget_slot_h = -1;
+  double user_budget_usd = -1;
   double credit_slot_s = 0;
 };
 template <class V>
@@ -39,6 +63,17 @@ void Fields(V& v, Owned<V, Team>& t) {
     "slots it gets whenever it has work: a product team's floor");
   v("weight", t.weight, "its share of what nobody is guaranteed, against its siblings");
   v("lend_limit_slots", t.lend_limit_slots, "most slots out on loan at one time; -1 = all it has");
+  v("borrow_limit_slots", t.borrow_limit_slots,
+    "most slots that it and the teams below it may hold beyond the guarantee; -1 = no limit");
+  v("quotas", t.quotas,
+    "by accelerator type; types that are not named get their part of the numbers above, in "
+    "proportion to the fleet");
+  v("budget_slot_h", t.budget_slot_h,
+    "slot-hours that it and the teams below it may use: a warning at 80%, nothing new starts at "
+    "100%; -1 = no limit");
+  v("budget_usd", t.budget_usd, "the same in US dollars, by the price of each site");
+  v("user_budget_slot_h", t.user_budget_slot_h, "the same for each of its users");
+  v("user_budget_usd", t.user_budget_usd, "the same for each of its users, in US dollars");
   v("credit_slot_s", t.credit_slot_s, "slot-seconds owed to it for what its loans cost");
 }
 
@@ -55,6 +90,9 @@ struct Slot {
   std::string why;
   std::vector<int64_t> cores;
   double core_share = 1;
+  std::string type;
+  std::string topology;
+  Time leaves;
 };
 template <class V>
 void Fields(V& v, Owned<V, Slot>& s) {
@@ -66,6 +104,10 @@ void Fields(V& v, Owned<V, Slot>& s) {
   v("why", s.why, "reason for a health other than up");
   v("cores", s.cores, "processor numbers that it may run on");
   v("core_share", s.core_share, "how much of a core (or of its cores together) it may use");
+  v("type", s.type, "accelerator type, such as h100; empty = the lab has one kind");
+  v("topology", s.topology, "where its node stands below its site: spine/leaf/rack, from the top");
+  v("leaves_us", s.leaves,
+    "the node goes away then (contract end, maintenance, spot notice); 0 = it stays");
 }
 
 struct Site {
@@ -105,6 +147,12 @@ struct JobSpec {
   int64_t memory_limit_bytes = 0;
   int64_t max_retries = 2;
   Duration grace = Duration::Seconds(20);
+  std::vector<std::string> types;
+  std::vector<std::string> sites;
+  std::vector<std::string> avoid;
+  std::string widest;
+  bool whole_nodes = false;
+  Time deadline;
 };
 template <class V>
 void Fields(V& v, Owned<V, JobSpec>& s) {
@@ -123,6 +171,15 @@ void Fields(V& v, Owned<V, JobSpec>& s) {
   v("memory_limit_bytes", s.memory_limit_bytes, "of one rank; 0 = none");
   v("max_retries", s.max_retries, "runs after failed ones, with back-off");
   v("grace_us", s.grace, "between SIGTERM and SIGKILL");
+  v("types", s.types, "accelerator types that will do; empty = any");
+  v("sites", s.sites, "sites that will do; empty = any");
+  v("avoid", s.avoid, "nodes that will not do, as site/node");
+  v("widest", s.widest,
+    "no further apart than within one node, rack, leaf or spine; empty = within one site");
+  v("whole_nodes", s.whole_nodes, "nobody else on its nodes: sizes are whole numbers of nodes");
+  v("deadline_us", s.deadline,
+    "it is to have ended by then: as that nears it goes before its team's others of equal "
+    "priority; 0 = none");
 }
 
 // What a rank 0 told through its progress file, newest values.
@@ -310,6 +367,7 @@ struct ServiceSpec {
   int64_t memory_limit_bytes = 0;
   Duration grace = Duration::Seconds(20);
   std::vector<std::string> cheaper;
+  std::vector<std::string> types;
 };
 template <class V>
 void Fields(V& v, Owned<V, ServiceSpec>& s) {
@@ -331,6 +389,7 @@ void Fields(V& v, Owned<V, ServiceSpec>& s) {
   v("grace_us", s.grace, "for a replica to finish what it is serving");
   v("cheaper", s.cheaper,
     "versions, cheapest last, that may serve in a surge (smaller or quantized)");
+  v("types", s.types, "accelerator types that will do; empty = any");
 }
 
 struct Service {
@@ -597,6 +656,7 @@ WEIR_ENUM(weir::wire::RolloutPhase, {weir::wire::RolloutPhase::kRunning, "runnin
 WEIR_ENUM(weir::wire::Role, {weir::wire::Role::kAdmin, "admin"},
           {weir::wire::Role::kMember, "member"}, {weir::wire::Role::kClient, "client"});
 
+WEIR_MESSAGE(weir::wire::TypeQuota);
 WEIR_MESSAGE(weir::wire::Team);
 WEIR_MESSAGE(weir::wire::Slot);
 WEIR_MESSAGE(weir::wire::Site);

@@ -103,7 +103,11 @@ struct Policy {
   Duration cheaper_wait = Duration::Seconds(10);    // what a cheaper version gets before a loan
   Duration shed_after = Duration::Seconds(5);       // an unmet surge sheds a tier each so long
   int64_t lowest_tier = 3;                          // the tier that is shed first
-  Duration recall_margin = Duration::Seconds(1);    // recalled so long before due less the grace
+  double short_first = 1;   // a job waits so many seconds for each that it is expected to run
+  double share_memory = 1;  // what past use weighs in the order of teams
+  double least_gain = 0.2;  // of one slot's work: what one slot more must add to an elastic job
+  Duration leave_notice = Duration::Minutes(30);  // nothing starts on a node that leaves sooner
+  Duration recall_margin = Duration::Seconds(1);  // recalled so long before due less the grace
 };
 
 enum class ActionKind {

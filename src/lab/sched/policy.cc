@@ -58,6 +58,18 @@ const Row kRows[] = {
      "A job grows only if the extra slots win back its restart within this time."},
     {"gang_hold_after", &Policy::gang_hold_after, "", "0s", "30d",
      "A job that has waited this long collects free slots until all of its gang fits."},
+    {"short_first", &Policy::short_first, "s per s", "0", "100",
+     "Within a team and priority, a job lets later ones pass for so many seconds for each second "
+     "that it is expected to run; 0 is in order of submission."},
+    {"share_memory", &Policy::share_memory, "", "0", "10",
+     "What a team's past use weighs beside what it holds now in the order of teams; it fades with "
+     "share_half_life_s."},
+    {"least_gain", &Policy::least_gain, "of one slot's work", "0", "1",
+     "An elastic job gets one slot more only if that adds at least this, by its measured speed-up "
+     "curve."},
+    {"leave_notice", &Policy::leave_notice, "", "0s", "30d",
+     "Nothing starts on a node that leaves sooner; a job that cannot save needs all the time that "
+     "it is expected to run."},
     {"spread_slot_s", &Policy::spread_slot_s, "slot-seconds", "0", "1000000",
      "Lost work that one more slot weighs from a team that has already lent its share."},
     {"share_half_life_s", &Policy::share_half_life_s, "s", "1", "31536000",
