@@ -59,6 +59,7 @@ int32_t Answer::Next(std::span<const float> all, Event& event) {
     return token;
   }
   sampler_.Accept(token);
+  event.tokens.push_back(token);
   const bool ends = Ends(token);
   if (!ends) {
     if (follower_ != nullptr) follower_->Accept(token);

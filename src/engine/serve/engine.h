@@ -90,8 +90,9 @@ struct GenerateRequest {
 enum class Finish : uint8_t { kStop, kLength, kFailed, kDeadline };
 
 struct Event {
-  int choice = 0;    // which of the n answers
-  std::string text;  // to be sent now; may be empty
+  int choice = 0;               // which of the n answers
+  std::string text;             // to be sent now; may be empty
+  std::vector<int32_t> tokens;  // of this event, the one that ended the answer included
   // Where asked for: one for each token of this event, the token that ended the answer left out.
   std::vector<wire::TokenLogprob> logprobs;
   // Of prompt tokens 1.. (the first has none), in order, before anything else of the request.

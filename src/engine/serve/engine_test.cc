@@ -4,69 +4,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <future>
 #include <thread>
 
 #include "base/random.h"
-#include "engine/serve/serve_test_util.h"
+#include "engine/serve/engine_test_util.h"
 
 namespace weir::serve {
 namespace {
-
-io::RealClock clock_for_tests;
-
-struct Outcome {
-  std::string text;
-  std::vector<wire::TokenLogprob> logprobs;
-  int64_t tokens = 0;
-  Finish finish = Finish::kFailed;
-};
-
-// Submits and collects; the future is ready with the last event.
-std::future<Outcome> Start(Engine& engine, GenerateRequest request, uint64_t* id = nullptr) {
-  auto promise = std::make_shared<std::promise<Outcome>>();
-  auto outcome = std::make_shared<Outcome>();
-  std::future<Outcome> future = promise->get_future();
-  const Result<uint64_t> submitted =
-      engine.Submit(std::move(request), [promise, outcome](const Event& event) {
-        outcome->text += event.text;
-        outcome->logprobs.insert(outcome->logprobs.end(), event.logprobs.begin(),
-                                 event.logprobs.end());
-        outcome->tokens = event.completion_tokens;
-        outcome->finish = event.finish;
-        if (event.done) promise->set_value(*outcome);
-      });
-  EXPECT_TRUE(submitted) << submitted.error().ToString();
-  if (id != nullptr && submitted) *id = *submitted;
-  return future;
-}
-
-GenerateRequest Greedily(std::vector<int32_t> prompt, int max_tokens) {
-  return {.prompt = std::move(prompt),
-          .max_tokens = max_tokens,
-          .sampling = {.temperature = 0},
-          .ignore_eos = true};
-}
-
-std::string TextOf(const model::Model& model, std::span<const int32_t> tokens) {
-  std::string bytes = model.tokenizer().Decode(tokens);
-  return model::TakeUtf8(bytes, true);
-}
-
-std::unique_ptr<Engine> Make(std::shared_ptr<const model::Model> model,
-                             EngineOptions options = {}) {
-  options.threads = 2;
-  Result<std::unique_ptr<Engine>> engine =
-      Engine::Create(std::move(model), options, clock_for_tests);
-  EXPECT_TRUE(engine) << engine.error().ToString();
-  return *std::move(engine);
-}
-
-std::vector<int32_t> RandomPrompt(Random& random, size_t n) {
-  std::vector<int32_t> tokens;
-  for (size_t i = 0; i < n; ++i) tokens.push_back(static_cast<int32_t>(1 + random.Below(250)));
-  return tokens;
-}
 
 TEST(Engine, GreedyEqualsFullRecomputationTokenForToken) {
   const auto model = RandomModel(7);
@@ -93,7 +37,7 @@ TEST(Engine, BatchingNeverChangesAGreedyAnswer) {
       alone.push_back(Start(*engine, Greedily(prompt, 60)).get().text);
   }
   const auto engine = Make(model, {.max_batch = 9});
-  std::vector<std::future<Outcome>> together;
+  std::vector<FutureOutcome> together;
   for (const auto& prompt : prompts) together.push_back(Start(*engine, Greedily(prompt, 60)));
   for (size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(together[i].get().text, alone[i]) << i;
   const EngineStats stats = engine->stats();
@@ -206,7 +150,7 @@ TEST(Engine, AFullQueueIsRefusedWithATimeToComeBack) {
 TEST(Engine, DrainFinishesWhatWasAcceptedAndRefusesTheRest) {
   const auto model = RandomModel(15);
   const auto engine = Make(model, {.max_batch = 2});
-  std::vector<std::future<Outcome>> accepted;
+  std::vector<FutureOutcome> accepted;
   for (int i = 0; i < 6; ++i) accepted.push_back(Start(*engine, Greedily({1, 2}, 50)));
   EXPECT_TRUE(engine->Drain(Duration::Seconds(60)));
   for (auto& outcome : accepted) {
@@ -252,7 +196,7 @@ TEST(Engine, PrintsItsSpeed) {
   if (!model) GTEST_SKIP() << "no shared data";
   for (const int streams : {1, 8}) {
     const auto engine = Make(model);
-    std::vector<std::future<Outcome>> answers;
+    std::vector<FutureOutcome> answers;
     const auto start = std::chrono::steady_clock::now();
     for (int i = 0; i < streams; ++i) {
       answers.push_back(Start(*engine, Greedily({*model->tokenizer().bos()}, 400)));

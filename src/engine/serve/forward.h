@@ -3,12 +3,12 @@
 //   x = embed(tokens); per layer: x += o(attend(rope(q(n)), rope(k(n)), v(n))), n = norm(x);
 //   x += down(swiglu(gate(n), up(n))), n = norm(x); logits = head(norm(x)).
 //
-// Prompt pieces run by themselves, in chunks; single tokens of several sequences, and drafts (pieces
-// with logits for every token), run together, so that the weights are read once for all of them. A
-// sequence's numbers therefore do not depend on who else is in the batch, as long as the kernels
-// compute a row alike in any company.
-// ReferenceLogits is the same pass as plain loops over the whole sequence: the oracle of the tests.
-// Threads: one at a time (it owns scratch); uses the pool it was given.
+// Prompt pieces run by themselves, in chunks; single tokens of several sequences, and drafts
+// (pieces with logits for every token), run together, so that the weights are read once for all of
+// them. A sequence's numbers therefore do not depend on who else is in the batch, as long as the
+// kernels compute a row alike in any company. ReferenceLogits is the same pass as plain loops over
+// the whole sequence: the oracle of the tests. Threads: one at a time (it owns scratch); uses the
+// pool it was given.
 #pragma once
 
 #include <cstdint>

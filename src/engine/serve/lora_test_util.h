@@ -76,4 +76,41 @@ inline std::vector<double> Dense(const std::string& folder, const std::string& n
   return {};
 }
 
+// The model with an adapter of WriteRandomAdapter added to its matrices.
+inline std::shared_ptr<const model::Model> MergedModel(const model::Model& base,
+                                                       const std::string& adapter) {
+  const io::TempDir dir = *io::TempDir::Create();
+  const auto file = *model::SafetensorsFile::Open(adapter + "/adapter_model.safetensors");
+  std::vector<std::vector<std::byte>> data;
+  std::vector<model::TensorView> views;
+  for (const model::TensorView& tensor : base.tensors()) {
+    std::vector<float> values(static_cast<size_t>(tensor.elements()));
+    model::ToFloat(tensor.type, tensor.data, values);
+    const std::string stem =
+        "base_model.model." +
+        tensor.name.substr(0, tensor.name.size() - std::string("weight").size());
+    if (const model::TensorView* a_view = file.Find(stem + "lora_A.weight")) {
+      const std::vector<double> a = Dense(adapter, a_view->name),
+                                b = Dense(adapter, stem + "lora_B.weight");
+      const auto rank = static_cast<size_t>(a_view->shape[0]),
+                 in = static_cast<size_t>(tensor.shape[1]);
+      for (size_t i = 0; i < values.size(); ++i) {
+        double sum = 0;
+        for (size_t k = 0; k < rank; ++k) sum += b[i / in * rank + k] * a[k * in + i % in];
+        values[i] += static_cast<float>(2 * sum);  // alpha / rank
+      }
+    }
+    data.emplace_back(values.size() * sizeof(float));
+    model::FromFloat(values, model::DType::kF32, data.back());
+    views.push_back({tensor.name, model::DType::kF32, tensor.shape, data.back()});
+  }
+  EXPECT_TRUE(
+      model::WriteSafetensors(dir.path() + "/model.safetensors", views, {{"format", "pt"}}));
+  EXPECT_TRUE(io::WriteFileAtomically(dir.path() + "/config.json",
+                                      model::ConfigToHfJson(base.config(), "float32")));
+  EXPECT_TRUE(
+      io::WriteFileAtomically(dir.path() + "/tokenizer.json", *base.tokenizer().ToHfJson()));
+  return *model::Model::Load(dir.path());
+}
+
 }  // namespace weir::serve
