@@ -202,6 +202,7 @@ Status Up(const Setup& setup) {
   server_options.threads = static_cast<int>(config.Integer("gateway.threads"));
   server_options.max_connections = static_cast<size_t>(config.Integer("gateway.max_connections"));
   server_options.max_body_bytes = static_cast<size_t>(config.Bytes("gateway.max_body"));
+  server_options.refusal = gateway::Edge::Refusal;
   io::HttpServer server(server_options, [&openai, &rest](io::HttpExchangePtr x) {
     if (gateway::Edge::Owns(x->request().path()))
       openai->Handle(std::move(x));

@@ -20,6 +20,15 @@ namespace {
 constexpr Duration kLinger = Duration::Seconds(2);
 constexpr size_t kKeptCapacity = 4 << 10;  // an idle connection keeps no more buffer than this
 
+// The target of a request line that may be cut anywhere, or that is none.
+std::string_view TargetIn(std::string_view head) {
+  head.remove_prefix(std::min(head.find_first_not_of("\r\n"), head.size()));
+  const size_t begin = head.find(' ');
+  if (begin == std::string_view::npos || begin + 1 >= head.size()) return {};
+  head.remove_prefix(begin + 1);
+  return head.substr(0, head.find_first_of(" \r\n"));
+}
+
 void Trim(std::string& buffer) {
   buffer.clear();
   if (buffer.capacity() > kKeptCapacity) std::string().swap(buffer);
@@ -123,7 +132,7 @@ void ServerConnection::Advance(std::string_view fresh) {
     while (!parser_.done()) {
       const auto n = parser_.Feed(data.substr(used), body_);
       if (!n) {
-        Refuse(parser_.error_status(), n.error());
+        Refuse(parser_.error_status(), n.error(), data);
         break;
       }
       used += *n;
@@ -220,9 +229,11 @@ void ServerConnection::Dispatch() {
 }
 
 // Answers what was not a request we take, then closes without cutting the answer off.
-void ServerConnection::Refuse(int status, const Error& error) {
+void ServerConnection::Refuse(int status, const Error& error, std::string_view received) {
   server_.counters->bad_requests.fetch_add(1);
-  const HttpResponse response = ProblemResponse(error, status);
+  const std::string_view head = received.empty() ? std::string_view(in_) : received;
+  const HttpResponse response =
+      Refusal(status, error, parser_.head_done() ? parser_.target : TargetIn(head));
   keep_alive_ = false;
   bodyless_ = false;
   AppendHead(status, response.headers, static_cast<int64_t>(response.body.size()));
@@ -230,6 +241,12 @@ void ServerConnection::Refuse(int status, const Error& error) {
   complete_ = true;
   lingering_ = true;
   Send();
+}
+
+HttpResponse ServerConnection::Refusal(int status, const Error& error,
+                                       std::string_view target) const {
+  const HttpRefusal& words = server_.options->refusal;
+  return words ? words(target, status, error) : ProblemResponse(error, status);
 }
 
 void ServerConnection::AppendHead(int status, const HttpFields& headers, int64_t length) {
@@ -393,11 +410,12 @@ Exchange::Exchange(std::shared_ptr<ServerConnection> connection, HttpRequest req
 // Let go of without an answer: 500 if nothing was sent, otherwise a visible cut.
 Exchange::~Exchange() {
   if (finished_ || closed()) return;
-  const auto settle = [connection = connection_] {
+  const auto settle = [connection = connection_, target = request_.target] {
     if (!connection->is_open() || !connection->busy_ || !connection->exchange_.expired()) return;
     if (connection->complete_) return;  // the answer is on its way out
     if (connection->began_) return connection->Cut();
-    connection->Answer(ProblemResponse(Error(Code::kInternal, "the request was not answered")));
+    connection->Answer(
+        connection->Refusal(500, Error(Code::kInternal, "the request was not answered"), target));
   };
   // Posted in any case: the handler may be letting go deep inside a call of the connection.
   gate_->Post(settle);

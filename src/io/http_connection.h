@@ -83,7 +83,9 @@ class ServerConnection final : public Watched {
   void Advance(std::string_view fresh);
   bool HeadIsAcceptable();
   void Dispatch();
-  void Refuse(int status, const Error& error);
+  // `received`: what came of a head that is not whole, if it is not in in_.
+  void Refuse(int status, const Error& error, std::string_view received = {});
+  HttpResponse Refusal(int status, const Error& error, std::string_view target) const;
   void AppendHead(int status, const HttpFields& headers, int64_t length);
   void Send();
   void AnswerSent();

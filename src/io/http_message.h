@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -71,6 +72,11 @@ HttpResponse JsonResponse(int status, std::string json);
 // RFC 9457 application/problem+json: type, title, status, detail, code, and hint if there is one;
 // the status comes from base's table unless given; Retry-After when the error says so.
 HttpResponse ProblemResponse(const Error& error, int status = 0);
+// How a refusal that no handler wrote is worded: malformed, late or too large requests, unknown
+// paths. `target` is as much of the request's as is known, maybe nothing. Unset: ProblemResponse.
+// Called from any thread.
+using HttpRefusal =
+    std::function<HttpResponse(std::string_view target, int status, const Error& error)>;
 // One server-sent event: "event: NAME\nid: ID\ndata: LINE\n...\n\n"; empty name or id are left out.
 std::string SseEvent(std::string_view data, std::string_view event = {}, std::string_view id = {});
 

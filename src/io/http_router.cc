@@ -74,6 +74,11 @@ const std::string& PathParams::operator[](std::string_view name) const {
 struct HttpRouter::Impl {
   std::vector<Route> routes;
   HttpHandler fallback;
+  HttpRefusal refusal;
+
+  HttpResponse Refuse(const HttpRequest& request, int status, const Error& error) const {
+    return refusal ? refusal(request.target, status, error) : ProblemResponse(error, status);
+  }
 
   void Handle(HttpExchangePtr x) const {
     const HttpRequest& request = x->request();
@@ -89,8 +94,9 @@ struct HttpRouter::Impl {
     }
     if (allowed.empty()) {
       if (fallback) return fallback(std::move(x));
-      return x->AnswerError(
-          Error(Code::kNotFound, fmt::format("there is nothing at {}", request.path())));
+      return x->Answer(
+          Refuse(request, 404,
+                 Error(Code::kNotFound, fmt::format("there is nothing at {}", request.path()))));
     }
     if (std::find(allowed.begin(), allowed.end(), "GET") != allowed.end()) {
       allowed.push_back("HEAD");
@@ -98,10 +104,10 @@ struct HttpRouter::Impl {
     allowed.push_back("OPTIONS");
     const std::string allow = fmt::format("{}", fmt::join(allowed, ", "));
     if (request.method == "OPTIONS") return x->Answer({204, {{"Allow", allow}}, ""});
-    HttpResponse response = ProblemResponse(
-        Error(Code::kInvalidArgument,
-              fmt::format("{} is not offered at {}; {} is", request.method, request.path(), allow)),
-        405);
+    HttpResponse response =
+        Refuse(request, 405,
+               Error(Code::kInvalidArgument, fmt::format("{} is not offered at {}; {} is",
+                                                         request.method, request.path(), allow)));
     response.headers.push_back({"Allow", allow});
     x->Answer(std::move(response));
   }
@@ -129,6 +135,7 @@ void HttpRouter::Add(std::string method, std::string_view pattern, RouteHandler 
   impl_->routes.push_back(std::move(route));
 }
 
+void HttpRouter::SetRefusal(HttpRefusal refusal) { impl_->refusal = std::move(refusal); }
 void HttpRouter::SetFallback(HttpHandler fallback) { impl_->fallback = std::move(fallback); }
 
 HttpHandler HttpRouter::Handler() const {

@@ -6,9 +6,9 @@
 //   HttpServer server(options, router.Handler());
 //
 // HEAD is served by GET's handler (the server leaves the body out); OPTIONS is answered with Allow.
-// An unknown path is a 404 and a known path with another method a 405 with Allow, both
-// problem+json. Threads   Add before Handler(); afterwards the router is immutable and shared by
-// the handlers.
+// An unknown path is a 404 and a known path with another method a 405 with Allow, both problem+json
+// unless SetRefusal says otherwise. Threads   Add before Handler(); afterwards the router is
+// immutable and shared by the handlers.
 #pragma once
 
 #include <functional>
@@ -44,6 +44,7 @@ class HttpRouter {
   void Add(std::string method, std::string_view pattern, RouteHandler handler);
   // What to do instead of 404 (a single-page dashboard, say).
   void SetFallback(HttpHandler fallback);
+  void SetRefusal(HttpRefusal refusal);
   HttpHandler Handler() const;
   // "GET /api/v1/jobs/{job}" for every route, in order of Add: for the test against OpenAPI.
   std::vector<std::string> Routes() const;

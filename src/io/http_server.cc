@@ -154,10 +154,14 @@ struct HttpServer::Impl {
   void Take(int fd, std::string peer) {
     if (counters.connections.load() >= options.max_connections) {
       counters.refused_connections.fetch_add(1);
-      static constexpr std::string_view kFull =
+      const Error full = Error(Code::kUnavailable, "too many connections").RetryAfter(1);
+      const HttpResponse words =
+          options.refusal ? options.refusal({}, 503, full) : ProblemResponse(full, 503);
+      const std::string answer = fmt::format(
           "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n"
-          "Content-Length: 21\r\n\r\ntoo many connections\n";
-      [[maybe_unused]] const ssize_t n = send(fd, kFull.data(), kFull.size(), MSG_NOSIGNAL);
+          "Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{}",
+          words.body.size(), words.body);
+      [[maybe_unused]] const ssize_t n = send(fd, answer.data(), answer.size(), MSG_NOSIGNAL);
       close(fd);
       return;
     }

@@ -20,7 +20,7 @@
 //           the connection's own loop act at once, others are handed over in order. Callbacks run
 //           on the connection's loop.
 // Limits    every bound is a member of HttpServerOptions. Refusals: 400 malformed, 408 too slow,
-//           413 body, 431 head, 417, 501, 503 too many connections.
+//           413 body, 431 head, 417, 501, 503 too many connections; worded by `refusal`.
 #pragma once
 
 #include <atomic>
@@ -52,6 +52,7 @@ struct HttpServerOptions {
   Duration idle_timeout = Duration::Seconds(75);  // between two requests
   // A stream's Write() buffers at most about this much before OnDrained is worth waiting for.
   size_t high_water_bytes = 256 << 10;
+  HttpRefusal refusal;  // the words of what is refused before a handler sees it
 };
 
 class HttpExchange {

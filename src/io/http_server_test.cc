@@ -113,6 +113,42 @@ TEST(HttpServer, RefusesWhatIsNotARequest) {
   }
 }
 
+// Clients of an API expect its errors, whoever found them: the words are chosen by the target, as
+// far as it was heard.
+TEST(HttpServer, RefusalsAreWordedByTheTarget) {
+  HttpServerOptions options;
+  options.max_body_bytes = 1000;
+  options.max_head_bytes = 2000;
+  options.head_timeout = Duration::Millis(200);
+  options.transfer_timeout = Duration::Millis(200);
+  options.refusal = [](std::string_view target, int status, const Error&) {
+    return JsonResponse(status, "<" + std::string(target) + ">");
+  };
+  Running r([](HttpExchangePtr) {}, options);
+  const struct {
+    std::string request;
+    const char *status, *words;
+  } kCases[] = {
+      {"\r\nPOST /v1/x?a=1 HTTP/9\r\n\r\n", "HTTP/1.1 400", "</v1/x?a=1>"},
+      {"POST /v1/x HTTP/1.1\r\nA : b\r\n\r\n", "HTTP/1.1 400", "</v1/x>"},
+      {"POST /v1/x HTTP/1.1\r\nX: " + std::string(4000, 'x') + "\r\n\r\n", "HTTP/1.1 431",
+       "</v1/x>"},
+      {"POST /v1/x HTTP/1.1\r\nContent-Length: 1001\r\n\r\n", "HTTP/1.1 413", "</v1/x>"},
+      {"POST /v1/x HTT", "HTTP/1.1 408", "</v1/x>"},
+      {"POST /v1/x HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc", "HTTP/1.1 408", "</v1/x>"},
+      {"\x16\x03\r\n\r\n", "HTTP/1.1 400", "<>"},
+      {"GET /v1/x HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 500", "</v1/x>"},  // nobody answers
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.request.substr(0, 60));
+    TestSocket s = r.Connect();
+    s.Send(c.request);
+    const std::string answer = s.ReadAnswer();
+    EXPECT_THAT(answer, StartsWith(c.status));
+    EXPECT_THAT(answer, HasSubstr(c.words));
+  }
+}
+
 TEST(HttpServer, ARefusalReachesAClientThatIsStillSending) {
   HttpServerOptions options;
   options.max_body_bytes = 1000;

@@ -1,6 +1,6 @@
-// Who is asking: the edge's view of keys. The implementation lives with the keys (lab/guard); the
-// edge caches what it says for EdgeOptions::key_cache_ttl, so a revoked key works at most that
-// long.
+// Who is asking: the edge's view of keys. The implementation lives with the keys (lab/guard) and is
+// asked for every request: a hash and a look into a map, and a revoked or expired key is refused
+// from that moment on.
 #pragma once
 
 #include <algorithm>

@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <mutex>
-#include <unordered_map>
 
 #include "base/check.h"
 #include "gateway/edge/proxy.h"
@@ -19,10 +19,17 @@ namespace {
 
 constexpr Duration kTick = Duration::Millis(20);
 
-struct TextHash {
-  using is_transparent = void;
-  size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
+// Paths that certainly exist. Another path may be one that a replica knows: a POST is passed on.
+constexpr std::string_view kPosts[] = {"/v1/completions", "/v1/chat/completions",
+                                       "/v1/embeddings",  "/v1/responses",
+                                       "/tokenize",       "/detokenize"};
+bool TakesPost(std::string_view path) {
+  return std::find(std::begin(kPosts), std::end(kPosts), path) != std::end(kPosts);
+}
+
+io::HttpResponse RefuseAsOpenAi(int status, std::string_view detail) {
+  return io::JsonResponse(status, wire::ErrorBody(wire::TransportError(status, detail)));
+}
 
 io::HttpResponse InvalidRequest(int status, std::string message, std::string_view code = {},
                                 std::string_view param = {}) {
@@ -39,16 +46,11 @@ struct Edge::Impl {
   };
   // What one loop has for itself: no locks on the way of a request but the service's.
   struct PerLoop {
-    struct CachedKey {
-      Result<Principal> principal;
-      Duration until;
-    };
     PerLoop(io::EventLoop& l, const EdgeOptions& options)
         : loop(l), client(l, {.max_idle_per_upstream = options.max_idle_per_replica}) {}
     io::EventLoop& loop;
     io::HttpClient client;
     std::shared_ptr<const Routes> routes = std::make_shared<Routes>();
-    std::unordered_map<std::string, CachedKey, TextHash, std::equal_to<>> keys;
   };
 
   const EdgeOptions options;
@@ -77,17 +79,6 @@ struct Edge::Impl {
     tick->Start(kTick, [this] { Tick(); });
   }
 
-  const Result<Principal>& PrincipalOf(PerLoop& here, std::string_view key) {
-    const Duration now = here.loop.Now();
-    const auto found = here.keys.find(key);
-    if (found != here.keys.end() && now < found->second.until) return found->second.principal;
-    if (here.keys.size() >= options.key_cache_size) here.keys.clear();
-    return here.keys
-        .insert_or_assign(std::string(key), PerLoop::CachedKey{authenticator->Authenticate(key),
-                                                               now + options.key_cache_ttl})
-        .first->second.principal;
-  }
-
   void Handle(io::HttpExchangePtr x) {
     const io::HttpRequest& request = x->request();
     PerLoop& here = Here(x->loop());
@@ -98,7 +89,7 @@ struct Edge::Impl {
                                       "`Authorization: Bearer KEY` (see `weir key list`)",
                                       "invalid_api_key"));
     }
-    const Result<Principal>& who = PrincipalOf(here, *key);
+    const Result<Principal> who = authenticator->Authenticate(*key);
     if (!who) {
       const bool bad_key = who.error().code() == Code::kUnauthenticated;
       return x->Answer(InvalidRequest(
@@ -112,7 +103,10 @@ struct Edge::Impl {
       return Models(here, std::move(x), *who);
     }
     if (request.method != "POST") {
-      io::HttpResponse r = InvalidRequest(
+      if (!TakesPost(path)) {
+        return x->Answer(RefuseAsOpenAi(404, fmt::format("there is nothing at {}", path)));
+      }
+      io::HttpResponse r = RefuseAsOpenAi(
           405, fmt::format("{} is not offered at {}; POST is", request.method, path));
       r.headers.push_back({"Allow", "POST"});
       return x->Answer(std::move(r));
@@ -170,7 +164,7 @@ struct Edge::Impl {
   static void Models(const PerLoop& here, io::HttpExchangePtr x, const Principal& who) {
     const io::HttpRequest& request = x->request();
     if (request.method != "GET" && request.method != "HEAD") {
-      io::HttpResponse r = InvalidRequest(405, "models can only be read: use GET");
+      io::HttpResponse r = RefuseAsOpenAi(405, "models can only be read: use GET");
       r.headers.push_back({"Allow", "GET, HEAD"});
       return x->Answer(std::move(r));
     }
@@ -210,7 +204,18 @@ Edge::Edge(io::LoopThreads& loops, EdgeOptions options,
 Edge::~Edge() = default;
 
 bool Edge::Owns(std::string_view path) {
-  return path.starts_with("/v1/") || path.starts_with("/services/");
+  path = path.substr(0, path.find('?'));
+  return path == "/v1" || path.starts_with("/v1/") || path.starts_with("/services/") ||
+         path == "/tokenize" || path == "/detokenize";
+}
+
+io::HttpResponse Edge::Refusal(std::string_view target, int status, const Error& error) {
+  if (!Owns(target)) return io::ProblemResponse(error, status);
+  io::HttpResponse response = RefuseAsOpenAi(status, error.ToString());
+  if (const auto s = error.retry_after_s()) {
+    response.headers.push_back({"Retry-After", std::to_string(*s)});
+  }
+  return response;
 }
 
 void Edge::Handle(io::HttpExchangePtr exchange) { impl_->Handle(std::move(exchange)); }

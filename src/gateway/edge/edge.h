@@ -1,7 +1,7 @@
 // The OpenAI-compatible edge: what stands between clients and replicas.
 //
 //   GET  /v1/models, /v1/models/{model}      the services that speak OpenAI's API
-//   POST /v1/completions, /v1/chat/completions, /v1/embeddings, ...
+//   POST /v1/completions, /v1/chat/completions, /v1/responses, /v1/embeddings, /tokenize, ...
 //                                            to the service that "model" names
 //   any  /services/{service}/{path}          to a service that speaks plain HTTP
 //
@@ -9,9 +9,10 @@
 //   byte
 //
 // The body is scanned once, for validity, "model" and "stream"; it is not parsed further and not
-// changed. Errors of the edge itself come in OpenAI's shape: 400 invalid JSON, 401 invalid_api_key,
-// 403, 404 model_not_found, 429 with Retry-After, 502/504 when a replica is lost or hangs. Answers
-// of a replica, errors included, are passed on as they are.
+// changed; the replica is told whose it is (Weir-Key, Weir-Tier), for its fair share. Errors of the
+// edge itself come in OpenAI's shape: 400 invalid JSON, 401 invalid_api_key, 403, 404
+// model_not_found, 429 with Retry-After, 502/504 when a replica is lost or hangs. Answers of a
+// replica, errors included, are passed on as they are.
 //
 // Why the transport is src/io's own server and client rather than a proxy beside us: the edge must
 // know which request is where, to balance by outstanding work, to free a slot when a client leaves,
@@ -35,8 +36,6 @@
 namespace weir::gateway {
 
 struct EdgeOptions {
-  Duration key_cache_ttl = Duration::Seconds(2);
-  size_t key_cache_size = 4096;       // per loop
   size_t max_idle_per_replica = 256;  // kept connections, per loop
 };
 
@@ -51,8 +50,11 @@ class Edge {
   Edge(const Edge&) = delete;
   Edge& operator=(const Edge&) = delete;
 
-  // Is this path the edge's? Then give it to Handle.
+  // Is this path (or target) the edge's? Then give it to Handle.
   static bool Owns(std::string_view path);
+  // For HttpServerOptions: what is refused before anybody handles it, in OpenAI's shape where the
+  // target is the edge's, problem+json elsewhere.
+  static io::HttpResponse Refusal(std::string_view target, int status, const Error& error);
   void Handle(io::HttpExchangePtr exchange);
 
   // Replaces the whole table. Requests in flight keep the replica they have.

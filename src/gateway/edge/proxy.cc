@@ -12,9 +12,9 @@ namespace weir::gateway {
 namespace {
 
 // RFC 9110 7.6.1: these concern one connection only. Host, length and date are each side's own; the
-// key of a client is none of a replica's business.
+// key of a client is none of a replica's business, and who the client is says the edge alone.
 bool IsPassedOn(std::string_view name) {
-  static constexpr std::array<std::string_view, 13> kNot = {"connection",
+  static constexpr std::array<std::string_view, 15> kNot = {"connection",
                                                             "host",
                                                             "content-length",
                                                             "transfer-encoding",
@@ -26,7 +26,9 @@ bool IsPassedOn(std::string_view name) {
                                                             "expect",
                                                             "date",
                                                             "proxy-authorization",
-                                                            "proxy-connection"};
+                                                            "proxy-connection",
+                                                            "weir-key",
+                                                            "weir-tier"};
   for (const std::string_view n : kNot) {
     if (io::EqualsIgnoreCase(n, name)) return false;
   }
@@ -94,6 +96,8 @@ void Proxy::Granted(ReplicaPtr replica) {
   call.port = replica_->route.port;
   call.target = r_.target;
   call.headers = PassedOn(request.head);
+  call.headers.push_back({"Weir-Key", r_.who.name});
+  call.headers.push_back({"Weir-Tier", std::to_string(r_.who.tier)});
   call.body = request.body;  // kept here too: another replica may have to be asked
   call.first_byte_timeout = r_.first_byte_timeout;
   call.idle_timeout = r_.idle_timeout;

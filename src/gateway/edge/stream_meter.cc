@@ -44,10 +44,15 @@ uint64_t StreamMeter::Feed(std::string_view bytes, Duration now) {
 }
 
 int64_t StreamMeter::UsageTokens() const {
-  static constexpr std::string_view kKey = "\"completion_tokens\":";
-  const size_t at = tail_.rfind(kKey);
+  // Of /v1/completions and chat, and of /v1/responses.
+  static constexpr std::string_view kKeys[] = {"\"completion_tokens\":", "\"output_tokens\":"};
+  size_t at = std::string::npos;
+  for (const std::string_view key : kKeys) {
+    const size_t found = tail_.rfind(key);
+    if (found != std::string::npos) at = found + key.size();
+  }
   if (at == std::string::npos) return -1;
-  const char* p = tail_.data() + at + kKey.size();
+  const char* p = tail_.data() + at;
   const char* const end = tail_.data() + tail_.size();
   while (p < end && *p == ' ') ++p;
   int64_t n = -1;
