@@ -1,158 +1,21 @@
 #include "wire/openai.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <string>
+
+#include "wire/openai_chat.h"
+#include "wire/openai_completion.h"
+#include "wire/openai_embeddings.h"
+#include "wire/openai_responses.h"
+#include "wire/openai_tokens.h"
 
 namespace weir::wire {
 namespace {
 
 using Json = nlohmann::json;
-
-TEST(OpenAi, ReadsACompletionRequestWhole) {
-  CompletionRequest r;
-  const auto error = ParseCompletionRequest(Api::kCompletion, R"({
-      "model":"m","prompt":"Hi \u00e9","max_tokens":7,"temperature":0,"top_p":0.5,"top_k":40,"seed":-3,
-      "stop":["a","b"],"logprobs":2,"echo":true,"stream":true,"stream_options":{"include_usage":true},
-      "n":1,"user":"someone","unknown":[1,2],"presence_penalty":0.0,"logit_bias":{},"suffix":null})",
-                                            r);
-  ASSERT_FALSE(error) << error->message;
-  EXPECT_EQ(r.model, "m");
-  EXPECT_EQ(r.prompt, "Hi é");
-  EXPECT_EQ(r.max_tokens, 7);
-  EXPECT_EQ(r.temperature, 0.0f);
-  EXPECT_EQ(r.top_p, 0.5f);
-  EXPECT_EQ(r.top_k, 40);
-  EXPECT_EQ(r.seed, static_cast<uint64_t>(-3));
-  EXPECT_EQ(r.stop, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(r.logprobs, 2);
-  EXPECT_TRUE(r.echo && r.stream && r.include_usage);
-}
-
-TEST(OpenAi, ReadsChatMessagesAndTheirTextParts) {
-  CompletionRequest r;
-  const auto error = ParseCompletionRequest(Api::kChat, R"({"messages":[
-      {"role":"system","content":"s"},
-      {"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]},
-      {"role":"assistant","content":null}],"max_completion_tokens":3,"stop":"x",
-      "logprobs":true,"top_logprobs":5,"response_format":{"type":"text"},"tools":[]})",
-                                            r);
-  ASSERT_FALSE(error) << error->message;
-  ASSERT_EQ(r.messages.size(), 3u);
-  EXPECT_EQ(r.messages[1].content, "ab");
-  EXPECT_EQ(r.messages[2].content, "");
-  EXPECT_EQ(r.max_tokens, 3);
-  EXPECT_EQ(r.logprobs, 5);
-  EXPECT_EQ(r.stop, std::vector<std::string>{"x"});
-}
-
-TEST(OpenAi, APromptMayBeTokens) {
-  CompletionRequest r;
-  ASSERT_FALSE(ParseCompletionRequest(Api::kCompletion, R"({"prompt":[1,2,3]})", r));
-  EXPECT_EQ(r.prompt_tokens, (std::vector<int32_t>{1, 2, 3}));
-  ASSERT_FALSE(ParseCompletionRequest(Api::kCompletion, R"({"prompt":[[4,5]]})", r));
-  EXPECT_EQ(r.prompt_tokens, (std::vector<int32_t>{4, 5}));
-  ASSERT_FALSE(ParseCompletionRequest(Api::kCompletion, R"({"prompt":["one"]})", r));
-  EXPECT_EQ(r.prompt, "one");
-}
-
-TEST(OpenAi, ErrorsNameTheParameter) {
-  const struct {
-    Api api;
-    const char* body;
-    const char* param;
-  } rows[] = {
-      {Api::kCompletion, "", ""},
-      {Api::kCompletion, "{\"prompt\":\"\xFF\"}", ""},
-      {Api::kCompletion, "[]", ""},
-      {Api::kCompletion, "{}", "prompt"},
-      {Api::kCompletion, R"({"prompt":5})", "prompt"},
-      {Api::kCompletion, R"({"prompt":["a","b"]})", "prompt"},
-      {Api::kCompletion, R"({"prompt":[1,-2]})", "prompt"},
-      {Api::kCompletion, R"({"prompt":[]})", "prompt"},
-      {Api::kCompletion, R"({"prompt":"a","model":3})", "model"},
-      {Api::kCompletion, R"({"prompt":"a","max_tokens":0})", "max_tokens"},
-      {Api::kCompletion, R"({"prompt":"a","max_tokens":"5"})", "max_tokens"},
-      {Api::kCompletion, R"({"prompt":"a","max_tokens":99999999999999999999})", "max_tokens"},
-      {Api::kCompletion, R"({"prompt":"a","temperature":2.1})", "temperature"},
-      {Api::kCompletion, R"({"prompt":"a","temperature":1e999})", ""},  // no such JSON number
-      {Api::kCompletion, R"({"prompt":"a","top_p":0})", "top_p"},
-      {Api::kCompletion, R"({"prompt":"a","top_k":-2})", "top_k"},
-      {Api::kCompletion, R"({"prompt":"a","seed":1.5})", "seed"},
-      {Api::kCompletion, R"({"prompt":"a","stop":["a","b","c","d","e"]})", "stop"},
-      {Api::kCompletion, R"({"prompt":"a","stop":[""]})", "stop"},
-      {Api::kCompletion, R"({"prompt":"a","stop":{"x":1}})", "stop"},
-      {Api::kCompletion, R"({"prompt":"a","logprobs":21})", "logprobs"},
-      {Api::kCompletion, R"({"prompt":"a","stream":1})", "stream"},
-      {Api::kCompletion, R"({"prompt":"a","stream_options":{}})", "stream_options"},
-      {Api::kCompletion, R"({"prompt":"a","n":2})", "n"},
-      {Api::kCompletion, R"({"prompt":"a","suffix":"z"})", "suffix"},
-      {Api::kChat, R"({"messages":[]})", "messages"},
-      {Api::kChat, R"({"messages":[7]})", "messages[0]"},
-      {Api::kChat, R"({"messages":[{"role":"king","content":"x"}]})", "messages[0].role"},
-      {Api::kChat, R"({"messages":[{"role":"user","content":"x"},{"role":"user","content":4}]})",
-       "messages[1].content"},
-      {Api::kChat, R"({"messages":[{"role":"user","content":[{"type":"image_url"}]}]})",
-       "messages[0].content"},
-      {Api::kChat, R"({"messages":[{"role":"user","content":"x"}],"tools":[{}]})", "tools"},
-      {Api::kChat, R"({"messages":[{"role":"user","content":"x"}],"top_logprobs":2})",
-       "top_logprobs"},
-  };
-  for (const auto& row : rows) {
-    CompletionRequest request;
-    const auto error = ParseCompletionRequest(row.api, row.body, request);
-    ASSERT_TRUE(error) << row.body;
-    EXPECT_EQ(error->param, row.param) << row.body << " gave " << error->message;
-    EXPECT_EQ(error->status, 400);
-    const Json body = Json::parse(ErrorBody(*error));
-    EXPECT_EQ(body["error"]["message"], error->message);
-    EXPECT_EQ(body["error"]["type"], "invalid_request_error");
-    EXPECT_EQ(body["error"]["param"].is_null(), error->param.empty());
-  }
-}
-
-Json EventJson(const std::string& event) {
-  EXPECT_TRUE(event.starts_with("data: ") && event.ends_with("\n\n")) << event;
-  EXPECT_EQ(event.find('\n'), event.size() - 2) << "one line of data";
-  return Json::parse(event.substr(6));
-}
-
-TEST(OpenAi, AnswersHaveTheShapesThatClientsExpect) {
-  const std::vector<TokenLogprob> logprobs = {{"a\"\n", -0.5f, {{"a", -0.5f}, {"b", -INFINITY}}}};
-  const AnswerHead chat{Api::kChat, "chatcmpl-1", 123, "m"};
-  Json json = Json::parse(CompletionBody(chat, "say \"é\"\n", "stop", {3, 4}, &logprobs));
-  EXPECT_EQ(json["object"], "chat.completion");
-  EXPECT_EQ(json["choices"][0]["message"]["content"], "say \"é\"\n");
-  EXPECT_EQ(json["choices"][0]["finish_reason"], "stop");
-  EXPECT_EQ(json["choices"][0]["logprobs"]["content"][0]["top_logprobs"][1]["logprob"], -9999.0);
-  EXPECT_EQ(json["usage"]["total_tokens"], 7);
-
-  const AnswerHead text{Api::kCompletion, "cmpl-1", 123, "m"};
-  json = Json::parse(CompletionBody(text, "t", "length", {3, 4}, &logprobs));
-  EXPECT_EQ(json["object"], "text_completion");
-  EXPECT_EQ(json["choices"][0]["text"], "t");
-  EXPECT_EQ(json["choices"][0]["logprobs"]["tokens"][0], "a\"\n");
-  EXPECT_EQ(json["choices"][0]["logprobs"]["token_logprobs"][0], -0.5);
-
-  json = EventJson(ChunkEvent(chat, {.text = "", .first = true, .null_usage = true}));
-  EXPECT_EQ(json["object"], "chat.completion.chunk");
-  EXPECT_EQ(json["choices"][0]["delta"]["role"], "assistant");
-  EXPECT_TRUE(json["usage"].is_null());
-  json = EventJson(ChunkEvent(chat, {.text = "x\ny"}));
-  EXPECT_EQ(json["choices"][0]["delta"], (Json{{"content", "x\ny"}}));
-  EXPECT_TRUE(json["choices"][0]["finish_reason"].is_null());
-  json = EventJson(ChunkEvent(chat, {.text = "", .finish_reason = "stop"}));
-  EXPECT_EQ(json["choices"][0]["delta"], Json::object());
-  json = EventJson(ChunkEvent(text, {.text = "x"}));
-  EXPECT_EQ(json["choices"][0]["text"], "x");
-  json = EventJson(UsageEvent(text, {1, 2}));
-  EXPECT_EQ(json["choices"], Json::array());
-  EXPECT_EQ(json["usage"]["completion_tokens"], 2);
-  json = Json::parse(ModelListBody({{.id = "m", .created_s = 5, .context_length = 64}}));
-  EXPECT_EQ(json["data"][0]["id"], "m");
-  EXPECT_EQ(json["data"][0]["max_model_len"], 64);
-}
 
 TEST(OpenAi, ErrorsOfOurOwnGetOpenAisTypes) {
   EXPECT_EQ(FromError(Error(Code::kUnauthenticated, "x")).status, 401);
@@ -162,6 +25,91 @@ TEST(OpenAi, ErrorsOfOurOwnGetOpenAisTypes) {
   EXPECT_EQ(full.retry_after_s, 3);
   EXPECT_EQ(FromError(Error(Code::kUnavailable, "x")).type, "server_error");
   EXPECT_EQ(ContextLengthExceeded(600, 16, 512).code, "context_length_exceeded");
+  const struct {
+    int status;
+    const char *code, *type;
+  } rows[] = {{400, "malformed_request", "invalid_request_error"},
+              {404, "not_found", "invalid_request_error"},
+              {405, "method_not_allowed", "invalid_request_error"},
+              {408, "request_timeout", "invalid_request_error"},
+              {413, "request_too_large", "invalid_request_error"},
+              {431, "headers_too_large", "invalid_request_error"},
+              {503, "unavailable", "server_error"}};
+  for (const auto& row : rows) {
+    const ApiError error = TransportError(row.status, "why");
+    EXPECT_EQ(error.code, row.code);
+    EXPECT_EQ(error.type, row.type);
+    EXPECT_EQ(error.status, row.status);
+  }
+}
+
+TEST(OpenAi, ModelsAndAdaptersAreListed) {
+  const Json json = Json::parse(ModelListBody(
+      {{.id = "m", .created_s = 5, .context_length = 64}, {.id = "a", .parent = "m"}}));
+  EXPECT_EQ(json["data"][0]["id"], "m");
+  EXPECT_EQ(json["data"][0]["max_model_len"], 64);
+  EXPECT_FALSE(json["data"][0].contains("parent"));
+  EXPECT_EQ(json["data"][1]["parent"], "m");
+}
+
+std::string Nested(int depth) { return std::string(static_cast<size_t>(depth), '['); }
+
+TEST(OpenAi, ABodyBeyondTheBoundsIsRefusedBeforeItIsRead) {
+  CompletionRequest r;
+  const std::string deep = R"({"prompt":"a","x":)" + Nested(200) + "}";
+  EXPECT_NE(ParseCompletionRequest(deep, r)->message.find("nests deeper"), std::string::npos);
+  std::string wide = R"({"prompt":"a")";
+  for (int i = 0; i < 2000; ++i) wide += fmt::format(",\"k{}\":0", i);
+  EXPECT_NE(ParseCompletionRequest(wide + "}", r)->message.find("members"), std::string::npos);
+  // In a string brackets and commas are text.
+  EXPECT_FALSE(ParseCompletionRequest(R"({"prompt":"\"[[[)" + Nested(300) + "\"}", r));
+}
+
+TEST(OpenAi, EmbeddingsAreReadAndWrittenBothWays) {
+  EmbeddingRequest r;
+  ASSERT_FALSE(
+      ParseEmbeddingRequest(R"({"model":"m","input":["a",[1,2]],"encoding_format":"base64"})", r));
+  ASSERT_EQ(r.inputs.size(), 2u);
+  EXPECT_EQ(r.inputs[0].text, "a");
+  EXPECT_EQ(r.inputs[1].tokens, (std::vector<int32_t>{1, 2}));
+  EXPECT_TRUE(r.base64);
+  ASSERT_FALSE(ParseEmbeddingRequest(R"({"input":[1,2]})", r));
+  EXPECT_EQ(r.inputs.size(), 1u);
+  for (const char* bad : {R"({})", R"({"input":""})", R"({"input":[]})", R"({"input":["a",""]})",
+                          R"({"input":["a",5]})", R"({"input":"a","encoding_format":"hex"})"}) {
+    const auto error = ParseEmbeddingRequest(bad, r);
+    ASSERT_TRUE(error) << bad;
+    EXPECT_FALSE(error->param.empty()) << bad;
+  }
+  const std::vector<std::vector<float>> vectors = {{0.1f, -2.5f}};
+  Json json = Json::parse(EmbeddingBody("m", vectors, false, 3));
+  EXPECT_EQ(json["data"][0]["embedding"][0].get<float>(), 0.1f);
+  EXPECT_EQ(json["usage"]["total_tokens"], 3);
+  json = Json::parse(EmbeddingBody("m", vectors, true, 3));
+  EXPECT_EQ(json["data"][0]["embedding"], "zczMPQAAIMA=");
+  EXPECT_EQ(Base64(""), "");
+  EXPECT_EQ(Base64("f"), "Zg==");
+  EXPECT_EQ(Base64("foob"), "Zm9vYg==");
+  EXPECT_EQ(Base64("foobar"), "Zm9vYmFy");
+}
+
+TEST(OpenAi, TokenizeTakesTheFormsOfVllmAndOfLlamaCpp) {
+  TokenizeRequest r;
+  ASSERT_FALSE(ParseTokenizeRequest(R"({"prompt":"a"})", r));
+  EXPECT_TRUE(r.add_special && r.parse_special && !r.pieces);
+  ASSERT_FALSE(ParseTokenizeRequest(R"({"content":"a","with_pieces":true})", r));
+  EXPECT_TRUE(!r.add_special && r.pieces);
+  ASSERT_FALSE(ParseTokenizeRequest(R"({"messages":[{"role":"user","content":"x"}]})", r));
+  EXPECT_TRUE(r.chat);
+  EXPECT_EQ(ParseTokenizeRequest("{}", r)->param, "prompt");
+  DetokenizeRequest d;
+  ASSERT_FALSE(ParseDetokenizeRequest(R"({"tokens":[1,2]})", d));
+  EXPECT_EQ(d.tokens.size(), 2u);
+  EXPECT_EQ(ParseDetokenizeRequest(R"({"tokens":[-1]})", d)->param, "tokens");
+  const Json json = Json::parse(TokenizeBody({5, 6}, {"a", "\xFF"}, 9));
+  EXPECT_EQ(json["count"], 2);
+  EXPECT_EQ(json["token_strs"][1], "\xEF\xBF\xBD");
+  EXPECT_EQ(Json::parse(DetokenizeBody("x"))["content"], "x");
 }
 
 }  // namespace

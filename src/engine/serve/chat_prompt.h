@@ -6,18 +6,22 @@
 // An answer ends where the model begins a user's line: ChatStop() is added to the stop strings.
 #pragma once
 
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
-#include <vector>
-
-#include "wire/openai.h"
 
 namespace weir::serve {
 
-inline std::string ChatPrompt(const std::vector<wire::ChatMessage>& messages) {
+inline std::string ChatPrompt(const nlohmann::ordered_json& messages) {
   std::string text;
-  for (const wire::ChatMessage& message : messages) {
-    text += message.role + ": " + message.content + "\n";
+  for (const auto& message : messages) {
+    text += message["role"].get<std::string>() + ": ";
+    const auto content = message.find("content");
+    if (content != message.end() && content->is_string()) text += content->get<std::string>();
+    if (content != message.end() && content->is_array()) {
+      for (const auto& part : *content) text += part.value("text", "");
+    }
+    text += "\n";
   }
   return text + "assistant:";
 }

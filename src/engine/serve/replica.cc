@@ -12,7 +12,8 @@
 #include "io/http_router.h"
 #include "io/http_server.h"
 #include "io/secret.h"
-#include "wire/openai.h"
+#include "wire/openai_chat.h"
+#include "wire/openai_completion.h"
 
 namespace weir::serve {
 namespace {
@@ -41,9 +42,10 @@ std::string_view NameOf(Finish finish) { return finish == Finish::kLength ? "len
 // The answer to one request, fed by the engine's events.
 class Answer {
  public:
-  Answer(io::HttpExchangePtr exchange, wire::AnswerHead head,
-         const wire::CompletionRequest& request, int64_t prompt_tokens, std::string echo)
+  Answer(io::HttpExchangePtr exchange, bool chat, wire::AnswerHead head,
+         const wire::Generation& request, int64_t prompt_tokens, std::string echo)
       : exchange_(std::move(exchange)),
+        chat_(chat),
         head_(std::move(head)),
         stream_(request.stream),
         include_usage_(request.include_usage),
@@ -62,9 +64,7 @@ class Answer {
     logprobs_.insert(logprobs_.end(), event.logprobs.begin(), event.logprobs.end());
     if (!event.done) return;
     if (event.finish == Finish::kFailed) return exchange_->Answer(ErrorResponse(Interrupted()));
-    exchange_->Answer(
-        io::JsonResponse(200, wire::CompletionBody(head_, text_, NameOf(event.finish), usage_,
-                                                   wants_logprobs_ ? &logprobs_ : nullptr)));
+    exchange_->Answer(io::JsonResponse(200, Body(NameOf(event.finish))));
   }
 
   void Stream(const Event& event) {
@@ -72,17 +72,20 @@ class Answer {
     if (!begun_) {
       if (failed) return exchange_->Answer(ErrorResponse(Interrupted()));
       exchange_->Begin(200, {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-cache"}});
-      if (head_.api == wire::Api::kChat) Write({.first = true});
-      if (!text_.empty()) Write({.text = text_});  // echo
+      if (chat_) out_ += wire::ChatEvent(head_, {.first = true}, include_usage_);
+      if (!text_.empty()) Write(text_, {}, nullptr);  // echo
       begun_ = true;
     }
     const bool logprobs = !event.logprobs.empty();
     if (!event.text.empty() || logprobs) {
-      Write({.text = event.text, .logprobs = logprobs ? &event.logprobs : nullptr});
+      Write(event.text, {}, logprobs ? &event.logprobs : nullptr);
     }
     if (event.done && !failed) {
-      Write({.finish_reason = NameOf(event.finish)});
-      if (include_usage_) out_ += wire::UsageEvent(head_, usage_);
+      Write({}, NameOf(event.finish), nullptr);
+      if (include_usage_) {
+        out_ +=
+            chat_ ? wire::ChatUsageEvent(head_, usage_) : wire::CompletionUsageEvent(head_, usage_);
+      }
       out_ += wire::kDoneEvent;
     }
     if (failed) out_ += wire::ErrorEvent(Interrupted());
@@ -91,20 +94,56 @@ class Answer {
     if (event.done) exchange_->End();
   }
 
-  void Write(wire::Chunk chunk) {
-    chunk.null_usage = include_usage_;
-    out_ += wire::ChunkEvent(head_, chunk);
+  std::string Body(std::string_view finish) const {
+    if (chat_) {
+      wire::ChatChoice choice{.content = text_, .finish_reason = finish};
+      if (wants_logprobs_) choice.logprobs = logprobs_;
+      return wire::ChatBody(head_, {&choice, 1}, usage_);
+    }
+    wire::CompletionChoice choice{.text = text_, .finish_reason = finish};
+    if (wants_logprobs_) choice.logprobs = {.tokens = logprobs_};
+    return wire::CompletionBody(head_, {&choice, 1}, usage_);
+  }
+
+  void Write(std::string_view text, std::string_view finish,
+             const std::vector<wire::TokenLogprob>* logprobs) {
+    if (chat_) {
+      wire::ChatChoice choice{.content = text, .finish_reason = finish};
+      if (logprobs != nullptr) choice.logprobs = *logprobs;
+      out_ += wire::ChatEvent(head_, choice, include_usage_);
+      return;
+    }
+    wire::CompletionChoice choice{.text = text, .finish_reason = finish};
+    if (logprobs != nullptr) {
+      choice.logprobs = {.tokens = *logprobs, .text_offset = offset_};
+      for (const wire::TokenLogprob& t : *logprobs) offset_ += wire::CountCharacters(t.token);
+    }
+    out_ += wire::CompletionEvent(head_, choice, include_usage_);
   }
 
   const io::HttpExchangePtr exchange_;
+  const bool chat_;
   const wire::AnswerHead head_;
   const bool stream_, include_usage_, wants_logprobs_;
   wire::Usage usage_;
   std::string text_;  // whole answers: all so far; streams: the echo
   std::vector<wire::TokenLogprob> logprobs_;
+  int64_t offset_ = 0;
   bool begun_ = false;
   std::string out_;
 };
+
+// What the engine does not do yet.
+std::optional<wire::ApiError> NotYet(const wire::Generation& request) {
+  const auto refuse = [](const std::string& param) {
+    return wire::ApiError{.message = fmt::format("'{}' is not offered by this server", param),
+                          .param = param};
+  };
+  if (request.n > 1) return refuse("n");
+  if (request.format.kind != wire::OutputFormat::Kind::kText) return refuse(request.format.param);
+  if (!request.stop_token_ids.empty()) return refuse("stop_token_ids");
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -114,9 +153,12 @@ struct Replica::Impl {
 
   void Routes();
   bool Admit(const io::HttpExchangePtr& exchange);
-  void Complete(wire::Api api, const io::HttpExchangePtr& exchange);
-  std::optional<wire::ApiError> Prepare(const wire::CompletionRequest& request,
-                                        GenerateRequest& out, std::string& echo);
+  void Complete(const io::HttpExchangePtr& exchange);
+  void Chat(const io::HttpExchangePtr& exchange);
+  void Start(const io::HttpExchangePtr& exchange, bool chat, const wire::Generation& request,
+             const wire::Prompt& prompt, bool echo);
+  std::optional<wire::ApiError> Prepare(bool chat, const wire::Generation& request,
+                                        const wire::Prompt& prompt, GenerateRequest& out);
   wire::ModelInfo Info() const {
     return {.id = options.name,
             .created_s = started.us / 1'000'000,
@@ -191,12 +233,10 @@ void Replica::Impl::Routes() {
     }
     x->Answer(io::JsonResponse(200, wire::ModelBody(Info())));
   });
-  router.Add("POST", "/v1/completions", [this](const HttpExchangePtr& x, const PathParams&) {
-    Complete(wire::Api::kCompletion, x);
-  });
-  router.Add("POST", "/v1/chat/completions", [this](const HttpExchangePtr& x, const PathParams&) {
-    Complete(wire::Api::kChat, x);
-  });
+  router.Add("POST", "/v1/completions",
+             [this](const HttpExchangePtr& x, const PathParams&) { Complete(x); });
+  router.Add("POST", "/v1/chat/completions",
+             [this](const HttpExchangePtr& x, const PathParams&) { Chat(x); });
   router.SetFallback([](const HttpExchangePtr& x) {
     x->Answer(ErrorResponse({.status = 404,
                              .message = fmt::format("No such path: {}", x->request().raw_path()),
@@ -215,30 +255,23 @@ bool Replica::Impl::Admit(const io::HttpExchangePtr& exchange) {
   return false;
 }
 
-std::optional<wire::ApiError> Replica::Impl::Prepare(const wire::CompletionRequest& request,
-                                                     GenerateRequest& out, std::string& echo) {
+std::optional<wire::ApiError> Replica::Impl::Prepare(bool chat, const wire::Generation& request,
+                                                     const wire::Prompt& prompt,
+                                                     GenerateRequest& out) {
   const model::Tokenizer& tokenizer = model->tokenizer();
-  const bool chat = request.api == wire::Api::kChat;
-  if (!request.prompt_tokens.empty()) {
-    for (const int32_t id : request.prompt_tokens) {
-      if (id >= tokenizer.vocab_size()) {
-        return wire::ApiError{.message = fmt::format("'prompt' holds the token id {}; this model "
-                                                     "has {} tokens",
-                                                     id, tokenizer.vocab_size()),
-                              .param = "prompt"};
-      }
+  for (const int32_t id : prompt.tokens) {
+    if (id >= tokenizer.vocab_size()) {
+      return wire::ApiError{.message = fmt::format("'prompt' holds the token id {}; this model "
+                                                   "has {} tokens",
+                                                   id, tokenizer.vocab_size()),
+                            .param = "prompt"};
     }
-    out.prompt = request.prompt_tokens;
-    if (request.echo) {
-      std::string bytes = tokenizer.Decode(out.prompt);
-      echo = model::TakeUtf8(bytes, /*final=*/true);
-    }
-  } else {
-    const std::string text = chat ? ChatPrompt(request.messages) : request.prompt;
+  }
+  out.prompt = prompt.tokens;
+  if (out.prompt.empty()) {
     if (tokenizer.add_bos() && tokenizer.bos()) out.prompt.push_back(*tokenizer.bos());
-    const std::vector<int32_t> ids = tokenizer.Encode(text);
+    const std::vector<int32_t> ids = tokenizer.Encode(prompt.text);
     out.prompt.insert(out.prompt.end(), ids.begin(), ids.end());
-    if (request.echo) echo = text;
   }
   if (out.prompt.empty()) {
     // Nothing to continue: begin a text, as the model saw texts begin in training.
@@ -251,46 +284,78 @@ std::optional<wire::ApiError> Replica::Impl::Prepare(const wire::CompletionReque
     }
     out.prompt.push_back(*start);
   }
-  const auto prompt = static_cast<int64_t>(out.prompt.size());
-  const int64_t room = engine->context() - prompt;
+  const auto length = static_cast<int64_t>(out.prompt.size());
+  const int64_t room = engine->context() - length;
   if (room < 1 || request.max_tokens.value_or(0) > room) {
-    return wire::ContextLengthExceeded(prompt, request.max_tokens.value_or(0), engine->context());
+    return wire::ContextLengthExceeded(length, request.max_tokens.value_or(0), engine->context());
   }
   const int64_t otherwise = chat ? room : std::min<int64_t>(kDefaultCompletionTokens, room);
   out.max_tokens = request.max_tokens.value_or(static_cast<int>(otherwise));
   out.sampling = {.temperature = request.temperature,
                   .top_p = request.top_p,
                   .top_k = request.top_k,
+                  .min_p = request.min_p,
+                  .repetition_penalty = request.repetition_penalty,
+                  .presence_penalty = request.presence_penalty,
+                  .frequency_penalty = request.frequency_penalty,
+                  .logit_bias = request.logit_bias,
                   .seed = request.seed ? *request.seed : NextRandom()};
   out.stop = request.stop;
   if (chat) out.stop.emplace_back(ChatStop());
   out.ignore_eos = request.ignore_eos;
   out.logprobs = request.logprobs;
-  return std::nullopt;
+  return NotYet(request);
 }
 
-void Replica::Impl::Complete(wire::Api api, const io::HttpExchangePtr& exchange) {
+void Replica::Impl::Complete(const io::HttpExchangePtr& exchange) {
   if (!Admit(exchange)) return;
   wire::CompletionRequest request;
-  if (auto error = wire::ParseCompletionRequest(api, exchange->request().body, request)) {
+  if (auto error = wire::ParseCompletionRequest(exchange->request().body, request)) {
     return exchange->Answer(ErrorResponse(*error));
   }
+  if (request.prompts.size() > 1 || (request.echo && request.max_tokens == 0)) {
+    return exchange->Answer(
+        ErrorResponse({.message = "'prompt' holds several prompts: send one request for each",
+                       .param = "prompt"}));
+  }
+  Start(exchange, /*chat=*/false, request, request.prompts.front(), request.echo);
+}
+
+void Replica::Impl::Chat(const io::HttpExchangePtr& exchange) {
+  if (!Admit(exchange)) return;
+  wire::ChatRequest request;
+  if (auto error = wire::ParseChatRequest(exchange->request().body, request)) {
+    return exchange->Answer(ErrorResponse(*error));
+  }
+  if (request.tool_choice.kind != wire::ToolChoice::Kind::kNone) {
+    return exchange->Answer(
+        ErrorResponse({.message = "'tools' is not offered by this server", .param = "tools"}));
+  }
+  Start(exchange, /*chat=*/true, request, {ChatPrompt(*request.messages), {}}, /*echo=*/false);
+}
+
+void Replica::Impl::Start(const io::HttpExchangePtr& exchange, bool chat,
+                          const wire::Generation& request, const wire::Prompt& prompt,
+                          bool echo_prompt) {
   if (!request.model.empty() && request.model != options.name) {
     return exchange->Answer(ErrorResponse(wire::ModelNotFound(request.model)));
   }
   GenerateRequest generate;
-  std::string echo;
-  if (auto error = Prepare(request, generate, echo)) {
+  if (auto error = Prepare(chat, request, prompt, generate)) {
     return exchange->Answer(ErrorResponse(*error));
   }
-  wire::AnswerHead head{
-      .api = api,
-      .id = fmt::format("{}-{:016x}", api == wire::Api::kChat ? "chatcmpl" : "cmpl", NextRandom()),
-      .created_s = clock.Now().us / 1'000'000,
-      .model = options.name};
+  std::string echo;
+  if (echo_prompt && prompt.tokens.empty()) echo = prompt.text;
+  if (echo_prompt && !prompt.tokens.empty()) {
+    std::string bytes = model->tokenizer().Decode(prompt.tokens);
+    echo = model::TakeUtf8(bytes, /*final=*/true);
+  }
+  wire::AnswerHead head{.id = fmt::format("{}-{:016x}", chat ? "chatcmpl" : "cmpl", NextRandom()),
+                        .created_s = clock.Now().us / 1'000'000,
+                        .model = options.name};
   const auto prompt_tokens = static_cast<int64_t>(generate.prompt.size());
-  auto answer =
-      std::make_shared<Answer>(exchange, std::move(head), request, prompt_tokens, std::move(echo));
+  auto answer = std::make_shared<Answer>(exchange, chat, std::move(head), request, prompt_tokens,
+                                         std::move(echo));
   // From Submit on the exchange belongs to the engine's thread. This runs on the connection's loop,
   // as the callback does, so the id is there before the callback can be.
   auto id = std::make_shared<uint64_t>(0);
