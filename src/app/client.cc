@@ -43,12 +43,17 @@ Result<Client> Client::Open(const ClientFlags& flags, const io::EnvLookup& env) 
     client.url_ = endpoint && !endpoint->empty() ? trimmed(*endpoint) : "http://127.0.0.1:7575";
   }
   while (client.url_.ends_with('/')) client.url_.pop_back();
-  TRY(io::ParseHttpUrl(client.url_));
+  // The key of the data folder goes to the lab of that folder, or to this machine, and nowhere
+  // else.
+  const std::string host = TRY(io::ParseHttpUrl(client.url_))
+  .host;
+  const bool ours = (flags.url.empty() && !env("WEIR_URL")) || !flags.data.empty() ||
+                    host == "localhost" || host == "::1" || host.starts_with("127.");
   if (!flags.key_file.empty()) {
     client.key_ = trimmed(TRY(io::ReadSecretFile(flags.key_file)));
   } else if (const auto key = env("WEIR_API_KEY"); key && !key->empty()) {
     client.key_ = *key;
-  } else if (data && io::FileExists(*data + "/admin.key")) {
+  } else if (ours && data && io::FileExists(*data + "/admin.key")) {
     client.key_ = trimmed(TRY(io::ReadSecretFile(*data + "/admin.key")));
   }
   return client;

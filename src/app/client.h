@@ -19,9 +19,10 @@ namespace weir::app {
 
 // --url, --key-file, --data, --json: every command that talks to the lab has them.
 struct ClientFlags {
-  std::string url;       // else WEIR_URL, else DATA/endpoint, else http://127.0.0.1:7575
-  std::string key_file;  // else WEIR_API_KEY, else DATA/admin.key
-  std::string data;      // else WEIR_DATA, else the XDG data folder
+  std::string url;  // else WEIR_URL, else DATA/endpoint, else http://127.0.0.1:7575
+  std::string
+      key_file;      // else WEIR_API_KEY, else DATA/admin.key where `url` is not another machine's
+  std::string data;  // else WEIR_DATA, else the XDG data folder
   bool json = false;
 };
 void AddClientFlags(CLI::App& command, ClientFlags& flags);
@@ -49,6 +50,7 @@ class Client {
   Status Follow(const std::string& path, const std::function<bool(std::string_view)>& on_bytes,
                 const std::function<bool()>& cancelled = {}) const;
   const std::string& url() const { return url_; }
+  const std::string& key() const { return key_; }  // empty: none
 
  private:
   io::HttpFields Headers() const;

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 
+#include "app/client.h"
 #include "app/commands.h"
 #include "gateway/load/load.h"
 
@@ -19,14 +19,14 @@ namespace {
 std::atomic<bool> g_interrupted{false};
 
 struct Flags {
-  std::string url = "http://127.0.0.1:7575", model, rate = "1/s", duration = "60s",
-              shape = "constant", arrivals = "poisson", replay, slo_ttft, slo_tpot, slo_latency,
-              timeout = "120s";
+  ClientFlags client;
+  std::string model, rate = "1/s", duration = "60s", shape = "constant", arrivals = "poisson",
+                     replay, slo_ttft, slo_tpot, slo_latency, timeout = "120s";
   double speedup = 1, sample = 1;
   int prompt_tokens = 16, max_tokens = 32;
   uint64_t seed = 1;
   size_t max_outstanding = 10'000;
-  bool chat = false, no_stream = false, live = false, json = false;
+  bool chat = false, no_stream = false, live = false;
 };
 
 Result<Duration> DurationFlag(const char* flag, const std::string& text) {
@@ -73,9 +73,10 @@ void ShowProgress(const gateway::LoadProgress& p, bool tty) {
 
 Result<int> Load(const Flags& f, bool duration_given) {
   gateway::LoadOptions o;
-  o.url = f.url;
+  const Client client = TRY(Client::Open(f.client));
+  o.url = client.url();
+  o.key = client.key();
   o.model = f.model;
-  if (const char* key = std::getenv("WEIR_API_KEY")) o.key = key;
   o.plan = TRY(PlanOf(f, duration_given));
   o.chat = f.chat;
   o.stream = !f.no_stream;
@@ -101,7 +102,7 @@ Result<int> Load(const Flags& f, bool duration_given) {
   });
   const gateway::LoadReport report = TRY(gateway::RunLoad(o));
   if (tty) fmt::print(stderr, "\r\x1b[K");
-  fmt::print("{}", f.json ? report.Json() + "\n" : report.Text());
+  fmt::print("{}", f.client.json ? report.Json() + "\n" : report.Text());
   return report.ok() > 0 || report.sent() == 0 ? 0 : 1;
 }
 
@@ -111,7 +112,7 @@ void AddLoadCommand(CLI::App& app, int& exit_status) {
   CLI::App* c = app.add_subcommand(
       "load", "Send requests on a schedule that does not wait for answers, and measure");
   auto f = std::make_shared<Flags>();
-  c->add_option("--url", f->url, "Where the OpenAI API is")->capture_default_str();
+  AddClientFlags(*c, f->client);
   c->add_option("--model", f->model, "Model (service) to ask")->required();
   c->add_option("--rate", f->rate, "Requests per time: 20/s, 90/m")->capture_default_str();
   CLI::Option* duration =
@@ -148,8 +149,13 @@ void AddLoadCommand(CLI::App& app, int& exit_status) {
       ->capture_default_str();
   c->add_option("--seed", f->seed, "Of arrivals and prompts")->capture_default_str();
   c->add_flag("--live", f->live, "A line twice a second even when stderr is no terminal");
-  c->add_flag("--json", f->json, "Print the report as JSON");
-  c->footer("The API key is read from the environment variable WEIR_API_KEY.");
+  c->footer(
+      "Examples:\n"
+      "  weir load --model story --rate 20/s --for 2m --slo-ttft 500ms --slo-tpot 50ms\n"
+      "  weir load --model story --rate 4/s --shape surge:10x@20s+60s --for 2m --live\n"
+      "  weir load --url http://10.0.0.7:8000 --model llama --chat --replay requests.csv.gz\n"
+      "Any server that speaks OpenAI's API can be asked; the lab of the data folder is by "
+      "default.");
   c->callback([f, duration, &exit_status] {
     const Result<int> done = Load(*f, duration->count() > 0);
     if (done) {
