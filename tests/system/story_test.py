@@ -159,7 +159,8 @@ class Story(unittest.TestCase):
         if not os.path.isdir(os.path.join(client, "node_modules")):
             self.skipTest("tests/client has no node_modules: ./check installs them")
         lab = self.lab
-        lab.start()
+        if lab.process.poll() is not None:
+            lab.start()
         lab.wait("it serves", lambda: lab.service("story")["ready"] >= 1, 60)
         done = subprocess.run(["node", "--test", "openai_test.mjs"], cwd=client, capture_output=True, text=True, timeout=180,
                               env={**os.environ, "WEIR_BASE_URL": lab.url + "/v1", "WEIR_API_KEY": lab.key, "WEIR_SLOTS": "24",
