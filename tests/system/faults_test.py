@@ -264,6 +264,55 @@ class Work(unittest.TestCase):
         self.lab.wait("it is retired", lambda: self.lab.service("web") is None, 30)
 
 
+class Curve(unittest.TestCase):
+    """A job that lends its slots and gets them back learns what it would have learned undisturbed."""
+
+    STEPS = 400
+
+    def losses(self, path):
+        """Training loss by step; of a step made again after a pause, the newest."""
+        with open(path, encoding="utf-8") as f:
+            lines = [json.loads(line) for line in f]
+        return {line["step"]: line["loss"] for line in lines if "loss" in line and "step" in line}
+
+    def test_lending_slots_leaves_the_loss_curve_as_it_is(self):
+        with tempfile.TemporaryDirectory() as d, Lab(["--empty", "--site-slots", "4"]) as lab:
+            text = os.path.join(d, "text.txt")
+            with open(os.path.join(SOURCE, "docs", "formats.md"), encoding="utf-8") as f:
+                words = f.read()
+            with open(text, "w", encoding="utf-8") as f:
+                f.write(words * 3)
+            train = [WEIR, "train", "--text", text, "--preset", "tiny", "--vocab", "400", "--steps", str(self.STEPS),
+                     "--seed", "7", "--checkpoint-interval", "1s"]
+            lab.put("/api/v1/teams/research", {"name": "research", "class": "research", "guarantee_slots": 1})
+            lab.put("/api/v1/teams/product", {"name": "product", "class": "product", "guarantee_slots": 3})
+            lab.post("/api/v1/jobs", {"name": "learns", "team": "research", "command": train, "min_slots": 1, "max_slots": 4,
+                                      "checkpointable": True, "checkpoint_interval_us": 1_000_000})
+            job = lambda: lab.job("learns")
+            step = lambda: (job().get("progress") or {}).get("step", 0)
+            slots = lambda: sum(len(l["slots"]) for l in lab.view()["leases"] if l["holder"] == job()["id"])
+            lab.wait("it trains on all slots", lambda: step() > 40 and slots() == 4, 60)
+            lab.post("/api/v1/services", {"name": "web", "team": "product", "min_replicas": 3, "max_replicas": 3, "grace_us": 1_000_000,
+                                          "command": ["/bin/sh", "-c", 'exec python3 -m http.server --bind 127.0.0.1 "$WEIR_PORT"']})
+            lab.wait("it goes on with one", lambda: slots() == 1 and job()["phase"] == "running", 40)
+            at_one = step()
+            lab.wait("it learns meanwhile", lambda: step() > at_one + 20, 60)
+            lab.post(f"/api/v1/services/{lab.service('web')['service']['id']}/retire")
+            lab.wait("it is done", lambda: job()["phase"] == "done", 120)
+            self.assertGreaterEqual(job()["attempts"], 2)
+            disturbed = self.losses(os.path.join(job()["folder"], "progress.jsonl"))
+            alone = os.path.join(d, "alone.jsonl")
+            done = run(*train[1:], "--out", os.path.join(d, "out"), "--quiet", env={"WEIR_PROGRESS_FILE": alone}, timeout=120)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            undisturbed = self.losses(alone)
+            both = sorted(set(disturbed) & set(undisturbed))
+            apart = max(abs(disturbed[s] - undisturbed[s]) for s in both)
+            print(f"{job()['attempts']} runs, {len(both)} steps told by both, largest difference of the loss {apart:.2g}", flush=True)
+            self.assertGreater(len(both), 5)
+            self.assertIn(self.STEPS, both)
+            self.assertLess(apart, 0.02)
+
+
 class Disk(unittest.TestCase):
     def test_a_full_disk_stops_acknowledging_and_says_so_then_recovers(self):
         mount = tempfile.mkdtemp()
