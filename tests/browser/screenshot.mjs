@@ -1,6 +1,7 @@
 // Pictures of the dashboard.
 //   node screenshot.mjs [docs/dashboard.png]   one, for the README, 1440 wide and light
 //   node screenshot.mjs --all DIR              light and dark, wide and narrow, big lab, detail
+// WAIT=90 looks on for so many seconds first, so that the charts have something to show.
 // Of the lab at WEIR_DASHBOARD_URL with WEIR_API_KEY where they are set, else of the mock.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -23,7 +24,7 @@ async function shoot(path, { scheme = 'light', width = 1440, height = 1000, at =
   });
   await page.goto(`${at}#key=${encodeURIComponent(key)}`);
   await page.waitForSelector('#slots .slot');
-  await page.waitForTimeout(2500); // plots and the curve have come
+  await page.waitForTimeout(2500 + 1000 * Number(process.env.WAIT ?? 0)); // plots and the curve have come
   await act?.(page);
   await page.screenshot({ path, fullPage: height === 0 || width < 1000 });
   await context.close();
