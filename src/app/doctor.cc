@@ -37,7 +37,7 @@ std::vector<Finding> Examine(const Setup& setup) {
       {Grade::kGood, "cores",
        fmt::format("{} usable, {:.1f} cores' worth of time", cores.size(), io::CoreLimit()), ""});
   out.push_back({kernels::BestIsa() == kernels::Isa::kPlain ? Grade::kNote : Grade::kGood,
-                 "arithmetic", std::string(kernels::Name(kernels::BestIsa())),
+                 "arithmetic", kernels::DescribeKernels(),
                  kernels::BestIsa() == kernels::Isa::kPlain
                      ? "without AVX2 training and serving are several times slower"
                      : ""});

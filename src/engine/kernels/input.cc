@@ -18,7 +18,7 @@ struct Source {
   const float* x;
   int64_t stride;
   const int32_t* pick;
-  int64_t cols;
+  int64_t rows, cols;
   const float* Row(int64_t r) const { return x + (pick == nullptr ? r : pick[r]) * stride; }
 };
 
@@ -43,53 +43,65 @@ RowTiles TilesOf(int64_t rows) { return {rows, DivUp(rows, cpu::kMaxTileRows)}; 
 
 namespace {
 
-void Int8TileOf(const Source& from, int64_t first, int rows, int8_t* codes, float* scale,
-                int16_t* sums) {
-  const cpu::Int8Table& t = cpu::ActiveInt8();
-  const int64_t groups = DivUp(from.cols, kGroupElements);
-  codes += first * from.cols;
-  scale += first * groups;
-  sums += first * (from.cols / 16);
-  for (int r = 0; r < rows; ++r) {
-    const float* x = from.Row(first + r);
-    for (int64_t g = 0; g < groups; ++g) {
-      const int64_t k = g * kGroupElements;
-      const int n = static_cast<int>(std::min<int64_t>(kGroupElements, from.cols - k));
-      alignas(64) int8_t row[kGroupElements];
-      int16_t row_sums[16];
-      t.quantize(x + k, n, row, scale + g * rows + r, row_sums);
-      int8_t* to = codes + k * rows + 4 * r;
-      for (int i = 0; i < n / 4; ++i) std::memcpy(to + i * 4 * rows, row + 4 * i, 4);
-      for (int i = 0; i < n / 16; ++i) sums[(k / 16 + i) * rows + r] = row_sums[i];
-    }
+// Where the tile's part of each group is, and how many elements a row has in it.
+template <class Body>
+void EachGroup(const Source& from, int64_t first, int64_t cols, int64_t per, const Body& body) {
+  for (int64_t g = 0; g * kGroupElements < from.cols; ++g) {
+    const int64_t k = g * kGroupElements;
+    body(g, k, std::min<int64_t>(kGroupElements, from.cols - k),
+         GroupOffset(from.rows, cols, g, first, per));
   }
+}
+
+void Int8TileOf(const Source& from, int64_t first, int rows, const Input::Buffers& to) {
+  const cpu::Int8Table& t = cpu::ActiveInt8();
+  const uint32_t bias = t.biased && rows > 1 ? 0x80808080u : 0;
+  EachGroup(from, first, from.cols, 1, [&](int64_t g, int64_t k, int64_t n, int64_t at) {
+    int8_t* codes = to.codes.as<int8_t>() + at;
+    float* scale = to.scale.as<float>() + g * from.rows + first;
+    int32_t* sums32 = to.sums32.as<int32_t>() + GroupOffset(from.rows, from.cols, g, first, 32);
+    int32_t* sums16 = to.sums16.as<int32_t>() + GroupOffset(from.rows, from.cols, g, first, 16);
+    for (int r = 0; r < rows; ++r) {
+      alignas(64) int8_t row[kGroupElements];
+      int32_t sums[16];
+      t.quantize(from.Row(first + r) + k, static_cast<int>(n), row, scale + r, sums);
+      int8_t* out = codes + 4 * r;
+      for (int i = 0; i < n / 4; ++i, out += 4 * rows) {
+        uint32_t four;
+        std::memcpy(&four, row + 4 * i, 4);
+        four ^= bias;
+        std::memcpy(out, &four, 4);
+      }
+      for (int i = 0; i < n / 16; ++i) sums16[i * rows + r] = sums[i];
+      for (int i = 0; i < n / 32; ++i) sums32[i * rows + r] = sums[2 * i] + sums[2 * i + 1];
+    }
+  });
 }
 
 int64_t Even(int64_t k) { return (k + 1) / 2 * 2; }
 
 void F32TileOf(const Source& from, int64_t first, int rows, float* to) {
-  to += first * Even(from.cols);
-  for (int r = 0; r < rows; ++r) {
-    const float* x = from.Row(first + r);
-    for (int64_t k = 0; k < from.cols; ++k) to[k * rows + r] = x[k];
-    if (from.cols % 2 != 0) to[from.cols * rows + r] = 0;
-  }
+  EachGroup(from, first, Even(from.cols), 1, [&](int64_t, int64_t k, int64_t n, int64_t at) {
+    float* out = to + at;
+    for (int r = 0; r < rows; ++r) {
+      const float* x = from.Row(first + r) + k;
+      for (int64_t i = 0; i < n; ++i) out[i * rows + r] = x[i];
+      if (n % 2 != 0) out[n * rows + r] = 0;
+    }
+  });
 }
 
 void Bf16TileOf(const Source& from, int64_t first, int rows, uint16_t* to) {
-  to += first * Even(from.cols);
   const cpu::Table& t = cpu::Active();
-  for (int r = 0; r < rows; ++r) {
-    const float* x = from.Row(first + r);
-    constexpr int64_t kPiece = 256;
-    for (int64_t k = 0; k < from.cols; k += kPiece) {
-      const int64_t n = std::min(kPiece, from.cols - k);
-      uint16_t narrow[kPiece + 1];
-      t.f32_to_bf16(x + k, n, narrow);
+  EachGroup(from, first, Even(from.cols), 1, [&](int64_t, int64_t k, int64_t n, int64_t at) {
+    uint16_t* out = to + at;
+    for (int r = 0; r < rows; ++r) {
+      uint16_t narrow[kGroupElements + 1];
+      t.f32_to_bf16(from.Row(first + r) + k, n, narrow);
       if (n % 2 != 0) narrow[n] = 0;
-      for (int64_t i = 0; i < n; i += 2) std::memcpy(to + (k + i) * rows + 2 * r, narrow + i, 4);
+      for (int64_t i = 0; i < n; i += 2) std::memcpy(out + i * rows + 2 * r, narrow + i, 4);
     }
-  }
+  });
 }
 
 }  // namespace
@@ -100,12 +112,13 @@ void Input::Prepare(ThreadPool* pool, const float* x, int64_t rows, int64_t cols
             rows, cols, stride);
   CHECK_MSG((forms & kInputInt8) == 0 || cols % kSmallBlock == 0,
             "{} columns for quantized weights", cols);
-  const Source from{x, stride == 0 ? cols : stride, pick, cols};
+  const Source from{x, stride == 0 ? cols : stride, pick, rows, cols};
   Buffers& b = *buffers_;
   if (forms & kInputInt8) {
     b.codes.Reserve(rows * cols);
     b.scale.Reserve(rows * DivUp(cols, kGroupElements) * 4);
-    b.sums.Reserve(rows * (cols / 16) * 2);
+    b.sums32.Reserve(rows * (cols / 32) * 4);
+    b.sums16.Reserve(rows * (cols / 16) * 4);
   }
   if (forms & kInputBf16) b.bf16.Reserve(rows * Even(cols) * 2);
   if (forms & kInputF32) b.f32.Reserve(rows * Even(cols) * 4);
@@ -119,10 +132,7 @@ void Input::Prepare(ThreadPool* pool, const float* x, int64_t rows, int64_t cols
                    for (int64_t i = begin; i < end; ++i) {
                      const int64_t first = tiles.First(i);
                      const int n = tiles.Rows(i);
-                     if (forms & kInputInt8) {
-                       Int8TileOf(from, first, n, b.codes.as<int8_t>(), b.scale.as<float>(),
-                                  b.sums.as<int16_t>());
-                     }
+                     if (forms & kInputInt8) Int8TileOf(from, first, n, b);
                      if (forms & kInputBf16) Bf16TileOf(from, first, n, b.bf16.as<uint16_t>());
                      if (forms & kInputF32) F32TileOf(from, first, n, b.f32.as<float>());
                    }

@@ -456,6 +456,121 @@ TEST_P(Kernels, SumsAndNonFiniteValuesAreFoundAnywhere) {
   }
 }
 
+TEST_P(Kernels, RopeWithGivenFrequenciesTurnsInBothLayouts) {
+  for (const int64_t head_dim : {2, 8, 40, 128}) {
+    for (const int64_t turned : {head_dim, head_dim / 4 * 2}) {
+      const int64_t rows = 3, heads = 2, half = turned / 2, stride = heads * head_dim + 5;
+      const std::vector<int32_t> position = {0, 5, 90000};
+      std::vector<double> inv_freq;
+      for (int64_t i = 0; i < half; ++i) inv_freq.push_back(std::pow(10000.0, -2.0 * i / turned));
+      const double magnitude = 1.25;
+      RopeTurns turns;
+      turns.Set(inv_freq, magnitude, position);
+      for (const RopeLayout layout : {RopeLayout::kHalves, RopeLayout::kNeighbours}) {
+        Floats x = RandomFloats(random_, rows * stride);
+        Array want = Wide(x);
+        for (int64_t r = 0; r < rows; ++r) {
+          for (int64_t h = 0; h < heads; ++h) {
+            for (int64_t i = 0; i < half; ++i) {
+              const auto at = static_cast<size_t>(r * stride + h * head_dim);
+              const bool halves = layout == RopeLayout::kHalves;
+              double& a = want[at + static_cast<size_t>(halves ? i : 2 * i)];
+              double& b = want[at + static_cast<size_t>(halves ? i + half : 2 * i + 1)];
+              const double angle =
+                  position[static_cast<size_t>(r)] * inv_freq[static_cast<size_t>(i)];
+              const double c = magnitude * std::cos(angle), s = magnitude * std::sin(angle);
+              const double turned_a = a * c - b * s;
+              b = b * c + a * s;
+              a = turned_a;
+            }
+          }
+        }
+        Rope(&pool_, turns, layout, heads, head_dim, stride, x.data());
+        EXPECT_LT(Error(x, want), kTolerance) << head_dim << " turned " << turned;
+      }
+    }
+  }
+}
+
+TEST_P(Kernels, HeadNormIsRmsNormOfEachHead) {
+  const int64_t rows = 3, heads = 4, head_dim = 24, stride = heads * head_dim + 3;
+  Floats x = RandomFloats(random_, rows * stride);
+  const Floats gain = RandomFloats(random_, head_dim), before = x;
+  HeadNorm(&pool_, gain.data(), rows, heads, head_dim, stride, 1e-6f, x.data());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t h = 0; h < heads; ++h) {
+      const auto at = r * stride + h * head_dim;
+      const Floats got(x.begin() + at, x.begin() + at + head_dim);
+      const Floats in(before.begin() + at, before.begin() + at + head_dim);
+      EXPECT_LT(Error(got, reference::RmsNorm(Wide(in), Wide(gain), 1, head_dim, 1e-6)),
+                kTolerance);
+    }
+    for (int64_t i = heads * head_dim; i < stride; ++i) {
+      EXPECT_EQ(x[static_cast<size_t>(r * stride + i)],
+                before[static_cast<size_t>(r * stride + i)]);
+    }
+  }
+}
+
+TEST_P(Kernels, GeGluAndSoftCapFollowTheirFormulas) {
+  for (const int64_t cols : {1, 15, 33, 100}) {
+    const int64_t rows = 2, stride = cols + 1;
+    const Floats gate = RandomFloats(random_, rows * stride, 3.0),
+                 up = RandomFloats(random_, rows * stride);
+    Floats out(static_cast<size_t>(rows * cols));
+    GeGlu(&pool_, gate.data(), up.data(), rows, cols, stride, out.data());
+    Array want;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        const double g = static_cast<double>(gate[static_cast<size_t>(r * stride + c)]);
+        const double u = static_cast<double>(up[static_cast<size_t>(r * stride + c)]);
+        want.push_back(0.5 * g * (1 + std::tanh(std::sqrt(2 / M_PI) * (g + 0.044715 * g * g * g))) *
+                       u);
+      }
+    }
+    EXPECT_LT(Error(out, want), kTolerance);
+  }
+  Floats x = RandomFloats(random_, 77, 40.0);
+  x[3] = 1e30f;
+  x[4] = -1e30f;
+  Array want;
+  for (const float f : x) want.push_back(30 * std::tanh(static_cast<double>(f) / 30));
+  SoftCap(&pool_, 30.0f, 77, x.data());
+  EXPECT_LT(Error(x, want), kTolerance);
+}
+
+TEST(ThreadPool, SharesCoverAllOnce) {
+  for (const int threads : {1, 2, 5, 64}) {
+    ThreadPool pool(threads);
+    for (int64_t n = 0; n < 150; n += 1 + n / 7) {
+      for (const int64_t grain : {1, 3, 50}) {
+        std::vector<int> hits(static_cast<size_t>(n), 0);
+        pool.ForShares(n, grain, [&](int64_t begin, int64_t end) {
+          ASSERT_LT(begin, end);
+          for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+        });
+        for (const int h : hits) ASSERT_EQ(h, 1);
+        pool.For(n, [&](int64_t i) { ++hits[static_cast<size_t>(i)]; });
+        for (const int h : hits) ASSERT_EQ(h, 2);
+      }
+    }
+  }
+}
+
+TEST(ThreadPool, OneThreadStandsForEachPhysicalCore) {
+  const std::vector<int> all = {3, 1, 0, 2, 5, 4};
+  const auto listed = [](std::vector<std::string> lists) {
+    return [lists](int core) { return lists[static_cast<size_t>(core)]; };
+  };
+  EXPECT_EQ(OnePerCore(all, listed({"0-1", "0-1", "2,4", "3", "2,4", "5"})),
+            (std::vector<int>{0, 2, 3, 5}));
+  EXPECT_EQ(OnePerCore(all, listed({"", "", "", "", "", ""})),
+            (std::vector<int>{0, 1, 2, 3, 4, 5}));
+  EXPECT_EQ(OnePerCore(all, listed({"0-2,5", "x", "3-1", "", "4,", "9"})),
+            (std::vector<int>{0, 3, 4}));
+  EXPECT_EQ(OnePerCore({}, listed({})), std::vector<int>{});
+}
+
 TEST(ThreadPool, RunsEachIndexOnce) {
   for (const int threads : {1, 2, 5}) {
     ThreadPool pool(threads);

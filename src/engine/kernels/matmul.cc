@@ -28,6 +28,7 @@ constexpr int64_t kWidePanels = 4;  // panels multiplied together where there ar
 constexpr int64_t kFewTiles = 2;    // up to here one panel at a time: its stream stays whole
 constexpr int64_t kMaxTiles = 64;   // tiles whose sums wait together: 4 x 512 x 64 bytes
 constexpr int64_t kGrainBytes = 128 << 10;  // of weights that a thread takes at once
+constexpr int64_t kFinishAhead = 8;         // rows of y
 constexpr int64_t kMinWork = 1 << 17;  // multiply-adds below which a second thread does not pay
 
 int64_t DivUp(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -42,26 +43,29 @@ struct Job {
   int64_t count() const { return DivUp(panels, wide) * stretches; }
 };
 
-// acc[rows][16] of one panel to y.
-void Finish(const Product& p, int64_t panel, int64_t row, int64_t rows, const float* acc) {
+// sums[panels][rows][16] to y. A row's stretch of y is written at once: its cache lines lie
+// together, those of the next row far away.
+void Finish(const Product& p, int64_t panel, int64_t panels, int64_t row, int64_t rows,
+            const float* sums) {
   const int64_t out = p.weights->out();
   const int64_t stride = p.y_stride == 0 ? out : p.y_stride;
-  const int64_t column = panel * kPanelRows;
-  const int64_t n = std::min<int64_t>(kPanelRows, out - column);
-  for (int64_t r = 0; r < rows; ++r, acc += kPanelRows) {
-    float* y = p.y + (row + r) * stride + column;
-    float line[kPanelRows];
-    std::memcpy(line, acc, sizeof(line));
-    if (p.bias != nullptr) {
-      for (int64_t i = 0; i < n; ++i) line[i] += p.bias[column + i];
-    }
-    if (p.into == Into::kAccumulate) {
-      for (int64_t i = 0; i < n; ++i) line[i] += y[i];
-    }
-    if (n == kPanelRows) {
-      std::memcpy(y, line, sizeof(line));
-    } else {
-      std::memcpy(y, line, static_cast<size_t>(n) * sizeof(float));
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t j = 0; j < panels; ++j) {
+      const float* from = sums + (j * rows + r) * kPanelRows;
+      const int64_t column = (panel + j) * kPanelRows;
+      const int64_t n = std::min<int64_t>(kPanelRows, out - column);
+      float* y = p.y + (row + r) * stride + column;
+      // y is written once and far apart: ask for its lines some rows ahead.
+      __builtin_prefetch(y + kFinishAhead * stride, 1);
+      if (p.bias == nullptr && p.into == Into::kOverwrite && n == kPanelRows) {
+        std::memcpy(y, from, kPanelRows * sizeof(float));
+        continue;
+      }
+      for (int64_t i = 0; i < n; ++i) {
+        float value = from[i];
+        if (p.bias != nullptr) value += p.bias[column + i];
+        y[i] = p.into == Into::kAccumulate ? value + y[i] : value;
+      }
     }
   }
 }
@@ -90,12 +94,11 @@ void RunInt8(const Job& job, const Piece& piece) {
   const Input::Buffers& x = p.input->buffers();
   const auto* weights = reinterpret_cast<const uint8_t*>(p.weights->data());
   const auto tile_of = [&](int64_t tile, int64_t group) {
-    const int64_t row = job.tiles.First(tile);
-    const int rows = job.tiles.Rows(tile);
-    const int64_t k = group * kGroupElements;
-    return cpu::Int8Tile{rows, x.codes.as<int8_t>() + row * in + k * rows,
-                         x.scale.as<float>() + row * groups + group * rows,
-                         x.sums.as<int16_t>() + row * (in / 16) + k / 16 * rows};
+    const int64_t first = job.tiles.First(tile);
+    const auto at = [&](int64_t per) { return GroupOffset(job.tiles.rows, in, group, first, per); };
+    return cpu::Int8Tile{job.tiles.Rows(tile), x.codes.as<int8_t>() + at(1),
+                         x.scale.as<float>() + group * job.tiles.rows + first,
+                         x.sums32.as<int32_t>() + at(32), x.sums16.as<int32_t>() + at(16)};
   };
   const int64_t row = job.tiles.First(piece.tile);
   const int64_t rows = job.tiles.First(piece.tile_end) - row;
@@ -104,7 +107,7 @@ void RunInt8(const Job& job, const Piece& piece) {
     for (int64_t i = piece.panel; i < piece.panel + piece.panels; ++i) {
       alignas(64) float acc[kPanelRows] = {};
       t.row[type](weights + i * job.panel_bytes, in, tile, acc);
-      Finish(p, i, row, 1, acc);
+      Finish(p, i, 1, row, 1, acc);
     }
     return;
   }
@@ -129,7 +132,7 @@ void RunInt8(const Job& job, const Piece& piece) {
         }
       }
     }
-    for (int64_t j = 0; j < panels; ++j) Finish(p, i + j, row, rows, sums + j * rows * kPanelRows);
+    Finish(p, i, panels, row, rows, sums);
   }
 }
 
@@ -148,15 +151,14 @@ void RunFloat(const Job& job, const Piece& piece) {
   const Input::Buffers& x = p.input->buffers();
   const auto* weights = reinterpret_cast<const uint8_t*>(p.weights->data());
   const auto input_at = [&](int64_t tile, int64_t k) -> const void* {
-    const int64_t row = job.tiles.First(tile);
-    const int rows = job.tiles.Rows(tile);
-    const int64_t at = row * ((in + 1) / 2 * 2) + k * rows;
+    const int64_t at =
+        GroupOffset(job.tiles.rows, (in + 1) / 2 * 2, k / kGroupElements, job.tiles.First(tile), 1);
     if (pairs) return x.bf16.as<uint16_t>() + at;
     return x.f32.as<float>() + at;
   };
   const int64_t row = job.tiles.First(piece.tile);
   const int64_t rows = job.tiles.First(piece.tile_end) - row;
-  const bool single = piece.tile_end - piece.tile == 1;
+  const bool single = job.tiles.count == 1;  // then its groups follow each other
   const int64_t step_k = single ? std::max<int64_t>(in, 1) : kGroupElements;
   const int64_t k_bytes = type == DType::kF32 ? 64 : 32;  // of one k of 16 rows
   for (int64_t i = piece.panel; i < piece.panel + piece.panels; i += 2) {
@@ -171,7 +173,7 @@ void RunFloat(const Job& job, const Piece& piece) {
             tile == piece.tile);
       }
     }
-    for (int j = 0; j < panels; ++j) Finish(p, i + j, row, rows, sums + j * rows * kPanelRows);
+    Finish(p, i, panels, row, rows, sums);
   }
 }
 

@@ -96,7 +96,7 @@ class Input {
 
   // Prepares rows of x in each of `forms`. Row r is x + (pick ? pick[r] : r) * stride, of `cols`
   // elements; stride 0 means cols. x is not read after return. Memory is kept for the next call:
-  // at most about 6 bytes an element and 4 for each form more.
+  // at most 7.5 bytes an element with all forms.
   void Prepare(ThreadPool* pool, const float* x, int64_t rows, int64_t cols, InputForms forms,
                int64_t stride = 0, const int32_t* pick = nullptr);
   int64_t rows() const { return rows_; }

@@ -10,7 +10,8 @@ const decltype(FloatTable::tile_bf16_pairs) kBf16PairsTile = &FloatTile<PairsSte
 
 void BurnBf16(int64_t steps, float* sink) {
   constexpr int kChains = 10;
-  V sum[kChains] = {};
+  V sum[kChains];  // each from its own start, or the compiler would keep only one
+  for (int i = 0; i < kChains; ++i) sum[i] = V{} + static_cast<float>(i);
   const PairsStep w{Vu{} + 0x3F803F80u};
   const auto* x = reinterpret_cast<const uint8_t*>(sink);
   for (int64_t s = 0; s < steps; ++s) {

@@ -11,28 +11,31 @@ struct Int8Chunk {
   alignas(64) uint8_t codes[kGroupElements * kPanelRows];  // [step][16][4]
   alignas(64) float scale[16 * kPanelRows];                // [sub][16]
   alignas(64) float min[16 * kPanelRows];                  // [sub][16], signed as it is added
+  alignas(64) int32_t start[16 * kPanelRows];              // [sub][16], where `biased`
 };
 
 // `rows` <= kMaxTileRows rows of the input, one group of it or all.
 struct Int8Tile {
   int rows = 0;
-  const int8_t* codes = nullptr;  // [k / 4][rows][4]
-  const float* scale = nullptr;   // [groups][rows]
-  const int16_t* sums = nullptr;  // [k / 16][rows]: of 16 codes
+  const int8_t* codes = nullptr;    // [k / 4][rows][4]; of several rows plus 128 where `biased`
+  const float* scale = nullptr;     // [groups][rows]
+  const int32_t* sums32 = nullptr;  // [k / 32][rows]: of 32 codes
+  const int32_t* sums16 = nullptr;  // [k / 16][rows]
 };
 
 struct Int8Table {
   const char* name;
+  bool biased;  // how tiles of several rows want their codes
   // acc[16] += panel · x for a tile of one row, all of k (a multiple of 32). Of an input scale that
   // is NaN the sums are NaN.
   void (*row[kQuantTypes])(const uint8_t* panel, int64_t k, const Int8Tile& x, float* acc);
   // A group of `blocks` blocks. The next group's memory is fetched ahead.
   void (*unpack[kQuantTypes])(const uint8_t* group, int blocks, Int8Chunk* to);
-  // acc[rows][16] += chunk · x for one group. The same sums as `row`, bit for bit.
+  // acc[rows][16] += chunk · x for one group, rows > 1. The same sums as `row`, bit for bit.
   void (*tile[kQuantTypes])(const Int8Chunk& chunk, int blocks, const Int8Tile& x, float* acc);
   // n <= 256 (a multiple of 16) floats to int8: scale = max |x| / 127, sums of each 16 codes.
   // A NaN or an infinity in x: codes 0, scale NaN.
-  void (*quantize)(const float* x, int n, int8_t* codes, float* scale, int16_t* sums);
+  void (*quantize)(const float* x, int n, int8_t* codes, float* scale, int32_t* sums);
   void (*burn)(int64_t steps, int32_t* sink);  // steps * kInt8BurnOps multiplies and adds
   int64_t burn_ops;                            // for each step
 };
