@@ -27,12 +27,16 @@ namespace weir::app {
 namespace {
 
 constexpr uint16_t kDefaultPort = 8081;
+constexpr int64_t kMaxTextFile = 1 << 20;  // of keys, of a template
 constexpr Duration kDefaultGrace = Duration::Seconds(20);
 
 struct Flags {
-  std::string model, listen, name, kv_bytes, api_key_env;
-  int max_batch = 8, max_queue = 128, threads = 0;
+  std::string model, listen, name, kv_bytes, api_key_env, api_key_file, chat_template, draft;
+  std::string reasoning = "separate", pooling = "last";
+  std::vector<std::string> aliases, adapters;
+  int max_batch = 32, max_queue = 128, threads = 0, speculate = 16;
   int64_t context = 0;
+  bool no_prefix_cache = false;
 };
 
 Error BadFlag(std::string_view flag, std::string_view expected, std::string_view got) {
@@ -64,6 +68,32 @@ Status ParseListen(const std::string& text, serve::ReplicaOptions& options) {
   return {};
 }
 
+// One key a line; empty lines and those that begin with # are passed over.
+Result<std::vector<std::string>> KeysOf(const std::string& path) {
+  const std::string text = TRY(io::ReadFile(path, kMaxTextFile));
+  std::vector<std::string> keys;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string key = text.substr(begin, end - begin);
+    while (!key.empty() && (key.back() == '\r' || key.back() == ' ')) key.pop_back();
+    if (!key.empty() && key.front() != '#') keys.push_back(std::move(key));
+    begin = end + 1;
+  }
+  if (keys.empty()) {
+    return Error(Code::kInvalidArgument, fmt::format("--api-key-file: {} holds no key", path))
+        .Hint("write one key a line");
+  }
+  return keys;
+}
+
+Result<serve::AdapterSource> AdapterOf(const std::string& text) {
+  const size_t at = text.find('=');
+  if (at == 0 || at == std::string::npos || at + 1 == text.size()) {
+    return BadFlag("--adapter", "NAME=FOLDER", text);
+  }
+  return serve::AdapterSource{text.substr(0, at), text.substr(at + 1)};
+}
+
 Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& env) {
   serve::ReplicaOptions o;
   o.port = kDefaultPort;
@@ -73,13 +103,28 @@ Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& 
   if (!flags.listen.empty()) TRY(ParseListen(flags.listen, o));
   o.name = flags.name.empty() ? env("WEIR_SERVICE").value_or("") : flags.name;
   if (!flags.api_key_env.empty()) {
-    o.api_key = env(flags.api_key_env);
-    if (!o.api_key || o.api_key->empty()) {
+    const auto key = env(flags.api_key_env);
+    if (key && !key->empty()) {
+      o.api_keys.push_back(*key);
+    } else {
       return Error(Code::kInvalidArgument,
                    fmt::format("--api-key-env: {} is not set", flags.api_key_env))
           .Hint(fmt::format("export {}=..., or leave the flag out", flags.api_key_env));
     }
   }
+  if (!flags.api_key_file.empty()) {
+    for (std::string& key : TRY(KeysOf(flags.api_key_file))) o.api_keys.push_back(std::move(key));
+  }
+  o.aliases = flags.aliases;
+  for (const std::string& text : flags.adapters) {
+    o.engine.adapters.push_back(TRY(AdapterOf(text)));
+  }
+  if (!flags.chat_template.empty())
+    o.chat_template = TRY(io::ReadFile(flags.chat_template, kMaxTextFile));
+  o.split_thinking = flags.reasoning == "separate";
+  o.pooling = flags.pooling == "mean"   ? serve::Pooling::kMean
+              : flags.pooling == "last" ? serve::Pooling::kLast
+                                        : serve::Pooling::kNone;
   if (const auto cores = env("WEIR_SLOTS_CORES"); cores && !cores->empty()) {
     for (size_t begin = 0; begin < cores->size();) {
       const size_t end = std::min(cores->find(',', begin), cores->size());
@@ -96,6 +141,8 @@ Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& 
   o.engine.max_batch = flags.max_batch;
   o.engine.max_queue = flags.max_queue;
   o.engine.context = flags.context;
+  o.engine.speculative_rows = flags.speculate;
+  o.engine.prefix_cache = !flags.no_prefix_cache;
   o.engine.threads = flags.threads;
   if (o.engine.threads == 0) {
     o.engine.threads =
@@ -124,9 +171,10 @@ Status Serve(const Flags& flags) {
   const int asked_to_stop = signalfd(-1, &signals, SFD_CLOEXEC);
 
   const io::EnvLookup env = io::ProcessEnv();
-  const serve::ReplicaOptions options = TRY(Complete(flags, env));
+  serve::ReplicaOptions options = TRY(Complete(flags, env));
   const Duration grace = TRY(Grace(env));
   const auto model = TRY(model::Model::Load(flags.model));
+  if (!flags.draft.empty()) options.engine.draft = TRY(model::Model::Load(flags.draft));
   const io::RealClock clock;
   const auto replica = TRY(serve::Replica::Create(model, options, clock));
   const uint16_t port = TRY(replica->Start());
@@ -161,30 +209,58 @@ void AddServeCommand(CLI::App& app, int& exit_status) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model over an OpenAI-compatible API");
   auto flags = std::make_shared<Flags>();
   command->add_option("model", flags->model, "A model folder or a .gguf file")->required();
+  const auto repeated = [](CLI::Option* option) { option->type_size(1)->allow_extra_args(false); };
   command->add_option("--listen", flags->listen,
                       "HOST:PORT, port 0 for any free one (default: 127.0.0.1:$WEIR_PORT or 8081)");
   command->add_option("--name", flags->name,
                       "Name of the model in the API (default: $WEIR_SERVICE or the file's name)");
-  command->add_option("--max-batch", flags->max_batch, "Sequences computed at once")
+  repeated(command->add_option("--alias", flags->aliases, "Another name that requests may give"));
+  command->add_option("--ctx,--context", flags->context,
+                      "Tokens of prompt and answer together (default: the model's)");
+  command->add_option("--parallel,--max-batch", flags->max_batch, "Sequences computed at once")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
   command->add_option("--max-queue", flags->max_queue, "Requests that may wait; more get 429")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));
-  command->add_option("--context", flags->context,
-                      "Tokens of prompt and answer together (default: the model's)");
   command->add_option("--kv-bytes", flags->kv_bytes,
                       "Memory for keys and values, such as 512MiB (default: enough, up to 2GiB)");
+  command->add_flag("--no-prefix-cache", flags->no_prefix_cache,
+                    "Compute each prompt whole, though another began alike");
   command->add_option("--threads", flags->threads, "(default: one for each core that is ours)")
       ->check(CLI::Range(1, 1024));
+  repeated(command->add_option("--adapter", flags->adapters,
+                               "NAME=FOLDER of a LoRA adapter; requests name it as their model"));
+  command->add_option("--draft", flags->draft,
+                      "A small model with the same vocabulary that guesses tokens ahead");
+  command
+      ->add_option("--speculate", flags->speculate,
+                   "Rows of a step up to which guesses are checked; 0: none are made")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1024));
+  command->add_option("--chat-template", flags->chat_template,
+                      "File with a Jinja template (default: the model's own)");
+  command
+      ->add_option("--reasoning", flags->reasoning,
+                   "What stands in <think>: apart, as reasoning_content, or in the content")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"separate", "content"}));
+  command->add_option("--pooling", flags->pooling, "Of embeddings: over the prompt's tokens")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"last", "mean", "none"}));
   command->add_option("--api-key-env", flags->api_key_env,
                       "Environment variable with the key that clients must send (default: none)");
+  command->add_option("--api-key-file", flags->api_key_file,
+                      "File with keys, one a line, any of which clients may send");
   command->footer(
       "Examples:\n"
       "  weir serve ./checkpoint\n"
-      "  weir serve model.gguf --listen 127.0.0.1:0 --name mine\n"
+      "  weir serve model.gguf --listen 127.0.0.1:0 --name mine --ctx 8192 --parallel 16\n"
+      "  weir serve ./base --adapter legal=./lora-legal --adapter code=./lora-code\n"
+      "  weir serve large.gguf --draft small.gguf --api-key-file keys.txt\n"
       "  curl http://127.0.0.1:8081/v1/completions -d '{\"prompt\":\"Once\",\"max_tokens\":20}'\n"
-      "SIGTERM and Ctrl-C finish what runs, within $WEIR_GRACE_S (20) seconds, and exit 0.");
+      "SIGTERM and Ctrl-C finish what runs, within $WEIR_GRACE_S (20) seconds, and exit 0.\n"
+      "docs/serving.md has every field of the API, and the same tasks for llama.cpp and vLLM.");
   command->callback([flags, &exit_status] {
     const Status status = Serve(*flags);
     if (status) return;

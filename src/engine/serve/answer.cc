@@ -18,7 +18,7 @@ Answer::Answer(const GenerateRequest& request, int choice, const model::Tokenize
     : request_(request),
       tokenizer_(tokenizer),
       sampler_(OfChoice(request.sampling, choice), request.prompt),
-      text_(tokenizer, request.stop) {
+      text_(tokenizer, request.stop, request.show_tokens) {
   if (request.constraint == nullptr) return;
   follower_ = request.constraint->Follow();
   allowed_.resize((static_cast<size_t>(tokenizer.vocab_size()) + 63) / 64);
@@ -32,13 +32,10 @@ bool Answer::Ends(int32_t token) const {
 }
 
 wire::TokenLogprob Answer::Judge(std::span<const float> logits, int32_t token) const {
-  const auto readable = [&](int32_t id) {
-    std::string bytes(tokenizer_.BytesOf(id));
-    return model::TakeUtf8(bytes, /*final=*/true);
-  };
+  const auto bytes = [&](int32_t id) { return std::string(tokenizer_.BytesOf(id)); };
   const Logprobs found = LogprobsOf(logits, token, request_.logprobs.value_or(0));
-  wire::TokenLogprob out{readable(token), found.chosen, {}};
-  for (const auto& [id, logprob] : found.top) out.top.emplace_back(readable(id), logprob);
+  wire::TokenLogprob out{bytes(token), found.chosen, {}};
+  for (const auto& [id, logprob] : found.top) out.top.emplace_back(bytes(id), logprob);
   return out;
 }
 

@@ -5,8 +5,11 @@
 
 namespace weir::serve {
 
-OutputText::OutputText(const model::Tokenizer& tokenizer, std::vector<std::string> stops)
-    : decoder_(tokenizer), stops_(std::move(stops)) {}
+OutputText::OutputText(const model::Tokenizer& tokenizer, std::vector<std::string> stops,
+                       std::span<const model::Tokenizer::TokenId> shown)
+    : decoder_(tokenizer), stops_(std::move(stops)) {
+  for (const model::Tokenizer::TokenId id : shown) decoder_.Show(id);
+}
 
 std::string OutputText::Push(model::Tokenizer::TokenId id) {
   if (stopped_) return {};

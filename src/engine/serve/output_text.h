@@ -2,6 +2,7 @@
 // turn out to be part of a stop string. The text ends before the first stop string.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,10 @@ namespace weir::serve {
 
 class OutputText {
  public:
-  // Stop strings are not empty. The tokenizer outlives this.
-  OutputText(const model::Tokenizer& tokenizer, std::vector<std::string> stops);
+  // Stop strings are not empty. Control tokens leave no text, but for those in `shown`. The
+  // tokenizer outlives this.
+  OutputText(const model::Tokenizer& tokenizer, std::vector<std::string> stops,
+             std::span<const model::Tokenizer::TokenId> shown = {});
   // The text that is safe to send. Nothing more comes once stopped().
   std::string Push(model::Tokenizer::TokenId id);
   // What was held back, at the end of an answer that no stop string ended.

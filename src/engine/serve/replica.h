@@ -1,13 +1,19 @@
 // A model behind HTTP: what `weir serve` runs, alone or as a replica of a lab's service.
 //
-//   GET  /v1/models, /v1/models/{model}
-//   POST /v1/completions, /v1/chat/completions     OpenAI's shapes (wire/openai.h), whole or
-//   streamed GET  /healthz       200 while requests are admitted, 503 while draining GET  /metrics
-//   see metrics.h
+//   POST /v1/completions, /v1/chat/completions, /v1/responses    OpenAI's shapes (wire/openai_*.h),
+//                                                                whole or streamed
+//   POST /v1/embeddings, /tokenize, /detokenize
+//   GET  /v1/models, /v1/models/{model}       the model and its adapters
+//   GET  /healthz    200 while the process lives, 503 once it drains   GET /readyz   the same
+//   GET  /metrics    see metrics.h
 //
-// max_tokens defaults to 16 for completions, as OpenAI's, and to the rest of the context for chat.
-// A prompt that leaves no room is 400 context_length_exceeded. A full queue is 429 with
-// Retry-After, a draining replica 503. A client that goes away frees its sequence within one step.
+// docs/serving.md lists every field. max_tokens defaults to 16 for completions, as OpenAI's, and to
+// the rest of the context for chat. A full queue is 429 with Retry-After, a draining replica 503. A
+// client that goes away frees its sequences within one step.
+//
+// Who asks is told by the gateway in Weir-Key and Weir-Tier, for the engine's fair share; without
+// them, the client's address is the key. Weir-Deadline-Ms: milliseconds that the answer is worth
+// waiting for; what is not whole by then ends as 504.
 // Threads: construct, Start, Drain and destroy from one thread.
 #pragma once
 
@@ -15,6 +21,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
@@ -26,10 +33,14 @@ namespace weir::serve {
 
 struct ReplicaOptions {
   std::string address = "127.0.0.1";
-  uint16_t port = 0;                   // 0: any free one
-  std::string name;                    // empty: the model's own
-  std::optional<std::string> api_key;  // asked for on /v1 when set
-  uint64_t seed = 0;                   // of ids, and of requests that bring none
+  uint16_t port = 0;                  // 0: any free one
+  std::string name;                   // empty: the model's own
+  std::vector<std::string> aliases;   // other names that a request may give
+  std::vector<std::string> api_keys;  // one of them is asked for on /v1 unless there are none
+  std::string chat_template;          // empty: a line for each message
+  bool split_thinking = true;         // <think> ... </think> becomes reasoning_content
+  Pooling pooling = Pooling::kLast;   // of /v1/embeddings; kNone: refused
+  uint64_t seed = 0;                  // of ids, and of requests that bring none
   EngineOptions engine;
 };
 
@@ -48,8 +59,9 @@ class Replica {
   Engine& engine();
   const std::string& name() const;
 
- private:
   struct Impl;
+
+ private:
   explicit Replica(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -1,66 +1,15 @@
 // The replica over a real loopback socket.
 #include "engine/serve/replica.h"
 
-#include <fmt/format.h>
-#include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
-#include <sstream>
 #include <thread>
 
-#include "engine/serve/serve_test_util.h"
-#include "io/http_client.h"
+#include "engine/serve/replica_test_util.h"
 #include "io/http_test_socket.h"
 
 namespace weir::serve {
 namespace {
 
 using Json = nlohmann::json;
-
-io::RealClock clock_for_tests;
-
-struct Server {
-  std::unique_ptr<Replica> replica;
-  uint16_t port = 0;
-
-  explicit Server(std::shared_ptr<const model::Model> model, ReplicaOptions options = {}) {
-    options.name = "m";
-    options.engine.threads = 1;
-    Result<std::unique_ptr<Replica>> made =
-        Replica::Create(std::move(model), options, clock_for_tests);
-    EXPECT_TRUE(made) << made.error().ToString();
-    replica = *std::move(made);
-    port = *replica->Start();
-  }
-  io::HttpResult Call(const std::string& method, const std::string& path,
-                      const std::string& body = "", io::HttpFields headers = {}) const {
-    Result<io::HttpResult> result =
-        io::Fetch({.method = method,
-                   .url = fmt::format("http://127.0.0.1:{}{}", port, path),
-                   .headers = std::move(headers),
-                   .body = body});
-    EXPECT_TRUE(result) << result.error().ToString();
-    return result ? *std::move(result) : io::HttpResult{};
-  }
-  io::HttpResult Post(const std::string& path, const Json& body) const {
-    return Call("POST", path, body.dump());
-  }
-};
-
-std::vector<Json> Events(const std::string& body) {
-  std::vector<Json> events;
-  std::istringstream lines(body);
-  bool done = false;
-  for (std::string line; std::getline(lines, line);) {
-    if (line.empty()) continue;
-    EXPECT_TRUE(line.starts_with("data: ")) << line;
-    EXPECT_FALSE(done) << "something after [DONE]";
-    done = line == "data: [DONE]";
-    if (!done) events.push_back(Json::parse(line.substr(6)));
-  }
-  EXPECT_TRUE(done);
-  return events;
-}
 
 TEST(Replica, AnswersWholeAndStreamedAlike) {
   const Server server(RandomModel(21));
@@ -93,7 +42,8 @@ TEST(Replica, AnswersWholeAndStreamedAlike) {
   EXPECT_EQ(text, answer["choices"][0]["text"]);
   EXPECT_EQ(events[events.size() - 2]["choices"][0]["finish_reason"], "length");
   EXPECT_EQ(events.back()["choices"], Json::array());
-  EXPECT_EQ(events.back()["usage"], answer["usage"]);
+  EXPECT_EQ(events.back()["usage"]["total_tokens"], answer["usage"]["total_tokens"]);
+  EXPECT_GT(events.back()["usage"]["prompt_tokens_details"]["cached_tokens"], 0) << "asked before";
 }
 
 TEST(Replica, ChatUsesThePlainPromptAndStreamsARoleFirst) {
@@ -112,28 +62,13 @@ TEST(Replica, ChatUsesThePlainPromptAndStreamsARoleFirst) {
                                                                {"ignore_eos", true}})
                                      .body);
   EXPECT_EQ(chat["choices"][0]["message"]["content"], plain["choices"][0]["text"]);
-  EXPECT_EQ(chat["usage"], plain["usage"]);
+  EXPECT_EQ(chat["usage"]["prompt_tokens"], plain["usage"]["prompt_tokens"]);
   request["stream"] = true;
   const std::vector<Json> events = Events(server.Post("/v1/chat/completions", request).body);
   EXPECT_EQ(events[0]["choices"][0]["delta"]["role"], "assistant");
   std::string text;
   for (const Json& event : events) text += event["choices"][0]["delta"].value("content", "");
   EXPECT_EQ(text, chat["choices"][0]["message"]["content"]);
-}
-
-TEST(Replica, EchoLogprobsAndTokenPrompts) {
-  const Server server(RandomModel(23));
-  const Json answer = Json::parse(server
-                                      .Post("/v1/completions", {{"prompt", {98, 99}},
-                                                                {"max_tokens", 3},
-                                                                {"temperature", 0},
-                                                                {"echo", true},
-                                                                {"logprobs", 2},
-                                                                {"ignore_eos", true}})
-                                      .body);
-  EXPECT_TRUE(answer["choices"][0]["text"].get<std::string>().starts_with("ab")) << answer.dump();
-  EXPECT_EQ(answer["choices"][0]["logprobs"]["tokens"].size(), 3u);
-  EXPECT_EQ(answer["usage"]["prompt_tokens"], 2);
 }
 
 TEST(Replica, AnEmptyPromptBeginsAText) {
@@ -144,7 +79,7 @@ TEST(Replica, AnEmptyPromptBeginsAText) {
 
 TEST(Replica, RefusalsHaveTheRightStatusAndOpenAisShape) {
   ReplicaOptions options;
-  options.api_key = "secret";
+  options.api_keys = {"secret"};
   const Server server(RandomModel(25), options);
   const io::HttpFields key = {{"Authorization", "Bearer secret"}};
   const auto expect = [](const io::HttpResult& r, int status, const std::string& code) {
