@@ -43,65 +43,69 @@ RowTiles TilesOf(int64_t rows) { return {rows, DivUp(rows, cpu::kMaxTileRows)}; 
 
 namespace {
 
-// Where the tile's part of each group is, and how many elements a row has in it.
+// Row by row, and a row's groups in order, so that x is read straight on:
+// body(row of the tile, x of the group, group, elements, where the tile's part of the group
+// begins).
 template <class Body>
-void EachGroup(const Source& from, int64_t first, int64_t cols, int64_t per, const Body& body) {
-  for (int64_t g = 0; g * kGroupElements < from.cols; ++g) {
-    const int64_t k = g * kGroupElements;
-    body(g, k, std::min<int64_t>(kGroupElements, from.cols - k),
-         GroupOffset(from.rows, cols, g, first, per));
+void EachGroup(const Source& from, int64_t first, int rows, int64_t cols, const Body& body) {
+  for (int r = 0; r < rows; ++r) {
+    const float* x = from.Row(first + r);
+    for (int64_t g = 0, k = 0; k < from.cols; ++g, k += kGroupElements) {
+      body(r, x + k, g, std::min<int64_t>(kGroupElements, from.cols - k),
+           GroupOffset(from.rows, cols, g, first, 1));
+    }
   }
 }
 
 void Int8TileOf(const Source& from, int64_t first, int rows, const Input::Buffers& to) {
   const cpu::Int8Table& t = cpu::ActiveInt8();
   const uint32_t bias = t.biased && rows > 1 ? 0x80808080u : 0;
-  EachGroup(from, first, from.cols, 1, [&](int64_t g, int64_t k, int64_t n, int64_t at) {
-    int8_t* codes = to.codes.as<int8_t>() + at;
-    float* scale = to.scale.as<float>() + g * from.rows + first;
-    int32_t* sums32 = to.sums32.as<int32_t>() + GroupOffset(from.rows, from.cols, g, first, 32);
-    int32_t* sums16 = to.sums16.as<int32_t>() + GroupOffset(from.rows, from.cols, g, first, 16);
-    for (int r = 0; r < rows; ++r) {
-      alignas(64) int8_t row[kGroupElements];
-      int32_t sums[16];
-      t.quantize(from.Row(first + r) + k, static_cast<int>(n), row, scale + r, sums);
-      int8_t* out = codes + 4 * r;
-      for (int i = 0; i < n / 4; ++i, out += 4 * rows) {
-        uint32_t four;
-        std::memcpy(&four, row + 4 * i, 4);
-        four ^= bias;
-        std::memcpy(out, &four, 4);
-      }
-      for (int i = 0; i < n / 16; ++i) sums16[i * rows + r] = sums[i];
-      for (int i = 0; i < n / 32; ++i) sums32[i * rows + r] = sums[2 * i] + sums[2 * i + 1];
-    }
-  });
+  EachGroup(from, first, rows, from.cols,
+            [&](int r, const float* x, int64_t g, int64_t n, int64_t at) {
+              alignas(64) int8_t row[kGroupElements];
+              int32_t sums[16];
+              t.quantize(x, static_cast<int>(n), row,
+                         to.scale.as<float>() + g * from.rows + first + r, sums);
+              int8_t* out = to.codes.as<int8_t>() + at + 4 * r;
+              const int64_t step = 4 * rows;
+              for (int64_t i = 0; i < n / 4; ++i) {
+                uint32_t four;
+                std::memcpy(&four, row + 4 * i, 4);
+                four ^= bias;
+                std::memcpy(out + i * step, &four, 4);
+              }
+              int32_t* sums32 =
+                  to.sums32.as<int32_t>() + GroupOffset(from.rows, from.cols, g, first, 32) + r;
+              int32_t* sums16 =
+                  to.sums16.as<int32_t>() + GroupOffset(from.rows, from.cols, g, first, 16) + r;
+              for (int64_t i = 0; i < n / 16; ++i) sums16[i * rows] = sums[i];
+              for (int64_t i = 0; i < n / 32; ++i) {
+                sums32[i * rows] = sums[2 * i] + sums[2 * i + 1];
+              }
+            });
 }
 
 int64_t Even(int64_t k) { return (k + 1) / 2 * 2; }
 
 void F32TileOf(const Source& from, int64_t first, int rows, float* to) {
-  EachGroup(from, first, Even(from.cols), 1, [&](int64_t, int64_t k, int64_t n, int64_t at) {
-    float* out = to + at;
-    for (int r = 0; r < rows; ++r) {
-      const float* x = from.Row(first + r) + k;
-      for (int64_t i = 0; i < n; ++i) out[i * rows + r] = x[i];
-      if (n % 2 != 0) out[n * rows + r] = 0;
-    }
-  });
+  EachGroup(from, first, rows, Even(from.cols),
+            [&](int r, const float* x, int64_t, int64_t n, int64_t at) {
+              float* out = to + at + r;
+              for (int64_t i = 0; i < n; ++i) out[i * rows] = x[i];
+              if (n % 2 != 0) out[n * rows] = 0;
+            });
 }
 
 void Bf16TileOf(const Source& from, int64_t first, int rows, uint16_t* to) {
   const cpu::Table& t = cpu::Active();
-  EachGroup(from, first, Even(from.cols), 1, [&](int64_t, int64_t k, int64_t n, int64_t at) {
-    uint16_t* out = to + at;
-    for (int r = 0; r < rows; ++r) {
-      uint16_t narrow[kGroupElements + 1];
-      t.f32_to_bf16(from.Row(first + r) + k, n, narrow);
-      if (n % 2 != 0) narrow[n] = 0;
-      for (int64_t i = 0; i < n; i += 2) std::memcpy(out + i * rows + 2 * r, narrow + i, 4);
-    }
-  });
+  EachGroup(from, first, rows, Even(from.cols),
+            [&](int r, const float* x, int64_t, int64_t n, int64_t at) {
+              uint16_t narrow[kGroupElements + 1];
+              t.f32_to_bf16(x, n, narrow);
+              if (n % 2 != 0) narrow[n] = 0;
+              uint16_t* out = to + at + 2 * r;
+              for (int64_t i = 0; i < n; i += 2) std::memcpy(out + i * rows, narrow + i, 4);
+            });
 }
 
 }  // namespace

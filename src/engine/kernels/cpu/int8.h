@@ -10,7 +10,8 @@ namespace weir::kernels::cpu {
 struct Int8Chunk {
   alignas(64) uint8_t codes[kGroupElements * kPanelRows];  // [step][16][4]
   alignas(64) float scale[16 * kPanelRows];                // [sub][16]
-  alignas(64) float min[16 * kPanelRows];                  // [sub][16], signed as it is added
+  alignas(64) float min[16 * kPanelRows];                  // [sub][16], signed as it is added; or
+                                                           // as the body wants it
   alignas(64) int32_t start[16 * kPanelRows];              // [sub][16], where `biased`
 };
 
