@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   AddConfigCommand(app, exit_status);
   AddDoctorCommand(app, exit_status);
   AddVersionCommand(app, exit_status);
+  AddBlueprintCommand(app, exit_status);
   AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);
   AddServeCommand(app, exit_status);
