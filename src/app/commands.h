@@ -25,8 +25,9 @@ void AddShimCommand(CLI::App& app, int& exit_status);
 void AddTrainCommand(CLI::App& app, int& exit_status);
 void AddDatasetBuildCommand(CLI::App& dataset, int& exit_status);  // below `dataset`
 void AddServeCommand(CLI::App& app, int& exit_status);
-void AddModelFileCommands(CLI::App& model, int& exit_status);  // below `model`
-void AddWorkCommands(CLI::App& app, int& exit_status);         // job, service
+void AddModelFileCommands(CLI::App& model, int& exit_status);      // below `model`
+void AddModelCompressCommands(CLI::App& model, int& exit_status);  // below `model`
+void AddWorkCommands(CLI::App& app, int& exit_status);             // job, service
 // status, top, why, loan, team, slot, node, dataset, model, journal, key
 void AddLabCommands(CLI::App& app, int& exit_status);
 void AddCompletionCommand(CLI::App& app, int& exit_status);  // after all others

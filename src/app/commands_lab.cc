@@ -466,6 +466,7 @@ void AddDatasetAndModel(CLI::App& app, int& exit_status) {
 
   CLI::App* model = AddGroup(app, "model", "Models: list, show, and files of them");
   AddModelFileCommands(*model, exit_status);
+  AddModelCompressCommands(*model, exit_status);
   AddLeaf(*model, "list", "Every version, oldest first", "  weir model list", exit_status,
           [](const ClientFlags& flags) {
             return ListAndShow<wire::ModelVersion>(flags, "/api/v1/models", [](const auto& all) {

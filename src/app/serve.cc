@@ -173,8 +173,12 @@ Status Serve(const Flags& flags) {
   const io::EnvLookup env = io::ProcessEnv();
   serve::ReplicaOptions options = TRY(Complete(flags, env));
   const Duration grace = TRY(Grace(env));
-  const auto model = TRY(model::Model::Load(flags.model));
-  if (!flags.draft.empty()) options.engine.draft = TRY(model::Model::Load(flags.draft));
+  const auto load = [&options](const std::string& path) {
+    kernels::ThreadPool pool(options.engine.threads, options.engine.cores);
+    return model::Model::Load(path, &pool);
+  };
+  const auto model = TRY(load(flags.model));
+  if (!flags.draft.empty()) options.engine.draft = TRY(load(flags.draft));
   const io::RealClock clock;
   const auto replica = TRY(serve::Replica::Create(model, options, clock));
   const uint16_t port = TRY(replica->Start());

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 namespace weir::io {
@@ -45,6 +46,14 @@ Result<std::shared_ptr<const MappedFile>> MappedFile::Open(const std::string& pa
   if (start == MAP_FAILED) return OpenError(path, error);
   return std::shared_ptr<const MappedFile>(
       new MappedFile({static_cast<const std::byte*>(start), size}));
+}
+
+void MappedFile::Forget(std::span<const std::byte> part) const {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = (reinterpret_cast<uintptr_t>(part.data()) + page - 1) / page * page;
+  const auto end = reinterpret_cast<uintptr_t>(part.data() + part.size()) / page * page;
+  // A refusal costs memory, not correctness.
+  if (begin < end) (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

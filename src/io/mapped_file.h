@@ -21,6 +21,9 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   ~MappedFile();
   std::span<const std::byte> bytes() const { return bytes_; }
+  // Takes the pages that lie wholly within `part` out of this process's memory. The bytes stay
+  // readable: touched again, they come from the page cache or the file.
+  void Forget(std::span<const std::byte> part) const;
 
  private:
   explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}

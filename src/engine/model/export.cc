@@ -2,13 +2,141 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "engine/kernels/quant/encode.h"
+#include "engine/model/config_gguf.h"
 #include "engine/model/gguf.h"
+#include "engine/model/rope.h"
 
 namespace weir::model {
 namespace {
 
-// What GGUF calls the type that most of the file has (general.file_type).
-uint32_t FileType(DType type) {
+constexpr int64_t kRowsAtOnce = 1024;  // widened to f32 before they are rounded
+
+class Exporter {
+ public:
+  Exporter(const ModelFiles& files, const ExportPlan& plan, kernels::ThreadPool* pool)
+      : files_(files), plan_(plan), pool_(pool), row_(RowOf(files.config().architecture)) {}
+
+  Status Run(const std::string& path) {
+    TRY(Metadata());
+    std::map<std::string, const TensorSpec*, std::less<>> by_name;
+    const std::vector<TensorSpec> specs = TensorSpecs(files_.config(), Format::kGguf);
+    for (const TensorSpec& spec : specs) {
+      by_name[spec.name] = &spec;
+      const Place& first = spec.places.front();
+      writer_.Tensor(
+          {spec.name, IsVector(first.slot) ? DType::kF32 : plan_.type(first), spec.shape, {}});
+    }
+    return writer_.Write(path, [&](const TensorView& tensor) {
+      if (plan_.on_tensor) plan_.on_tensor(tensor);
+      return Data(tensor, *by_name.find(tensor.name)->second);
+    });
+  }
+
+ private:
+  Status Metadata() {
+    if (const GgufFile* from = files_.gguf()) {
+      for (const auto& [key, value] : from->metadata()) {
+        if (key == "general.file_type" || key == "general.quantization_version" ||
+            key == "general.alignment") {
+          continue;
+        }
+        writer_.Copy(*from, key);
+      }
+      for (const TensorView& tensor : from->tensors()) {
+        if (IsConfigTensor(tensor.name)) writer_.Tensor(tensor);
+      }
+    } else {
+      TRY(ConfigToGguf(files_.config(), writer_));
+      writer_.String("general.name", files_.name());
+      files_.tokenizer().ToGguf(writer_, files_.config().vocab_size);
+      if (!files_.chat_template().empty()) {
+        writer_.String("tokenizer.chat_template", files_.chat_template());
+      }
+    }
+    writer_.U32("general.file_type", plan_.file_type);
+    writer_.U32("general.quantization_version", 2);
+    return {};
+  }
+
+  Result<std::span<const std::byte>> Data(const TensorView& tensor, const TensorSpec& spec) {
+    out_.resize(static_cast<size_t>(*BytesOf(tensor.type, tensor.elements())));
+    std::byte* to = out_.data();
+    for (const Place& place : spec.places) {
+      const int64_t bytes = *BytesOf(tensor.type, RowsOf(files_.config(), place.slot) *
+                                                      ColumnsOf(files_.config(), place.slot));
+      if (IsVector(place.slot)) {
+        TRY(PutVector(place, to));
+      } else {
+        TRY(PutMatrix(place, tensor.type, to));
+      }
+      to += bytes;
+    }
+    if (kernels::StoredNonFinite(tensor.type, out_)) {
+      return Error(Code::kInvalidArgument,
+                   fmt::format("tensor {} has values beyond the range of {}", tensor.name,
+                               NameOf(tensor.type)))
+          .Hint("write F32 or BF16");
+    }
+    return std::span<const std::byte>(out_);
+  }
+
+  // Rows in the order that GGUF's readers expect.
+  void PutRows(const Place& place, std::span<const std::byte> rows, int64_t row_bytes,
+               std::byte* to) const {
+    if (row_.gguf_neighbours && IsRotary(place.slot)) {
+      PermuteRotaryRows(RotaryRows::kHalvesToNeighbours, files_.config().head_dim, row_bytes, rows,
+                        to);
+    } else {
+      std::memcpy(to, rows.data(), rows.size());
+    }
+  }
+
+  Status PutVector(const Place& place, std::byte* to) {
+    const std::vector<float> values = TRY(files_.Vector(place));
+    PutRows(place, std::as_bytes(std::span(values)), sizeof(float), to);
+    return {};
+  }
+
+  Status PutMatrix(const Place& place, DType type, std::byte* to) {
+    const kernels::Weights from = TRY(files_.Matrix(place, scratch_, pool_));
+    const int64_t in_bytes = *BytesOf(from.type, from.in), out_bytes = *BytesOf(type, from.in);
+    const auto* data = static_cast<const std::byte*>(from.data);
+    if (type == from.type) {
+      PutRows(place, {data, static_cast<size_t>(from.out * in_bytes)}, in_bytes, to);
+      files_.Forget(place);
+      return {};
+    }
+    rounded_.resize(static_cast<size_t>(from.out * out_bytes));
+    const float* importance = plan_.importance ? plan_.importance(place) : nullptr;
+    for (int64_t row = 0; row < from.out; row += kRowsAtOnce) {
+      const int64_t rows = std::min(kRowsAtOnce, from.out - row);
+      wide_.resize(static_cast<size_t>(rows * from.in));
+      kernels::ToF32(from.type, data + row * in_bytes, rows * from.in, wide_.data());
+      kernels::Quantize(pool_, type, wide_.data(), rows, from.in, importance,
+                        rounded_.data() + row * out_bytes);
+    }
+    PutRows(place, rounded_, out_bytes, to);
+    files_.Forget(place);
+    return {};
+  }
+
+  const ModelFiles& files_;
+  const ExportPlan& plan_;
+  kernels::ThreadPool* pool_;
+  const ArchitectureRow& row_;
+  GgufWriter writer_;
+  std::vector<std::byte> scratch_, rounded_, out_;
+  std::vector<float> wide_;
+};
+
+}  // namespace
+
+uint32_t FileTypeOf(DType type) {
   switch (type) {
     case DType::kF32:
       return 0;
@@ -16,73 +144,45 @@ uint32_t FileType(DType type) {
       return 1;
     case DType::kQ4_0:
       return 2;
+    case DType::kQ4_1:
+      return 3;
     case DType::kQ8_0:
       return 7;
+    case DType::kQ5_0:
+      return 8;
+    case DType::kQ5_1:
+      return 9;
+    case DType::kQ2_K:
+      return 10;
+    case DType::kQ3_K:
+      return 11;
+    case DType::kQ4_K:
+      return 14;
+    case DType::kQ5_K:
+      return 16;
+    case DType::kQ6_K:
+      return 18;
     case DType::kBF16:
       return 32;
   }
   return 0;
 }
 
-}  // namespace
+Status ExportGguf(const ModelFiles& files, const std::string& path, const ExportPlan& plan,
+                  kernels::ThreadPool* pool) {
+  return Exporter(files, plan, pool).Run(path);
+}
 
-Status ExportGguf(const Model& model, const std::string& path, std::optional<DType> type) {
-  const ModelConfig& c = model.config();
-  GgufWriter writer;
-  writer.String("general.architecture", "llama");
-  writer.String("general.name", model.name());
-  writer.U32("general.file_type", FileType(type.value_or(model.tensors().front().type)));
-  writer.U32("general.quantization_version", 2);
-  const auto u32 = [&](std::string_view key, int value) {
-    writer.U32(key, static_cast<uint32_t>(value));
+Status ExportGguf(const ModelFiles& files, const std::string& path, std::optional<DType> type,
+                  kernels::ThreadPool* pool) {
+  ExportPlan plan;
+  plan.type = [&](const Place& place) {
+    const Stored& stored = files.At(place);
+    if (!type) return stored.type;
+    return stored.columns % BlockElements(*type) == 0 ? *type : DType::kF16;
   };
-  u32("llama.vocab_size", c.vocab_size);
-  u32("llama.context_length", c.max_seq);
-  u32("llama.embedding_length", c.dim);
-  u32("llama.block_count", c.layers);
-  u32("llama.feed_forward_length", c.ffn_dim);
-  u32("llama.attention.head_count", c.heads);
-  u32("llama.attention.head_count_kv", c.kv_heads);
-  u32("llama.attention.key_length", c.head_dim);
-  u32("llama.attention.value_length", c.head_dim);
-  u32("llama.rope.dimension_count", c.head_dim);
-  writer.F32("llama.rope.freq_base", c.rope_theta);
-  writer.F32("llama.attention.layer_norm_rms_epsilon", c.norm_eps);
-  model.tokenizer().ToGguf(writer, c.vocab_size);
-
-  std::vector<std::vector<std::byte>> made;
-  std::vector<float> wide;
-  for (TensorView view : model.tensors()) {
-    const bool matrix = view.shape.size() == 2;
-    const bool rotary =
-        view.name.ends_with("q_proj.weight") || view.name.ends_with("k_proj.weight");
-    DType wanted = matrix ? type.value_or(view.type) : DType::kF32;
-    if (wanted == DType::kQ8_0 && view.shape.back() % kQuantBlock != 0) wanted = DType::kF16;
-    if (wanted != view.type) {
-      wide.resize(static_cast<size_t>(view.elements()));
-      ToFloat(view.type, view.data, wide);
-      std::vector<std::byte>& data =
-          made.emplace_back(static_cast<size_t>(*BytesOf(wanted, view.elements())));
-      FromFloat(wide, wanted, data);
-      view.type = wanted;
-      view.data = data;
-      if (HasNonFinite(view)) {
-        return Error(Code::kInvalidArgument,
-                     fmt::format("tensor {} has values beyond the range of {}", view.name,
-                                 NameOf(wanted)))
-            .Hint("export as F32 or BF16");
-      }
-    }
-    if (rotary) {
-      std::vector<std::byte>& data = made.emplace_back(view.data.size());
-      PermuteRotaryRows(RotaryRows::kHalvesToNeighbours, c.head_dim,
-                        *BytesOf(view.type, view.shape[1]), view.data, data.data());
-      view.data = data;
-    }
-    view.name = GgufTensorName(view.name);
-    writer.Tensor(std::move(view));
-  }
-  return writer.Write(path);
+  plan.file_type = FileTypeOf(type.value_or(files.At({Slot::kEmbedding}).type));
+  return ExportGguf(files, path, plan, pool);
 }
 
 }  // namespace weir::model

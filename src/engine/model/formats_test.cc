@@ -9,9 +9,13 @@
 #include <limits>
 
 #include "base/random.h"
+#include "engine/model/architecture.h"
 #include "engine/model/config.h"
 #include "engine/model/dtype.h"
+#include "engine/model/generation.h"
 #include "engine/model/gguf.h"
+#include "engine/model/random_model.h"
+#include "engine/model/rope.h"
 #include "engine/model/safetensors.h"
 
 namespace weir::model {
@@ -58,13 +62,13 @@ TEST(DType, QuantizingToQ8KeepsEveryValueWithinHalfAStep) {
   std::vector<std::byte> packed(static_cast<size_t>(*BytesOf(DType::kQ8_0, 320)));
   FromFloat(x, DType::kQ8_0, packed);
   ToFloat(DType::kQ8_0, packed, back);
-  for (size_t block = 0; block < x.size(); block += kQuantBlock) {
+  for (size_t block = 0; block < x.size(); block += kernels::kSmallBlock) {
     float largest = 0;
-    for (size_t i = block; i < block + kQuantBlock; ++i)
+    for (size_t i = block; i < block + kernels::kSmallBlock; ++i)
       largest = std::max(largest, std::fabs(x[i]));
     // Half a step, and the rounding of the scale to f16 (2^-11) on up to 127 steps.
     const float bound = largest / 127 * (0.5f + 127 * 0x1p-11f);
-    for (size_t i = block; i < block + kQuantBlock; ++i) ASSERT_NEAR(back[i], x[i], bound);
+    for (size_t i = block; i < block + kernels::kSmallBlock; ++i) ASSERT_NEAR(back[i], x[i], bound);
   }
 }
 
@@ -94,6 +98,138 @@ TEST(Config, JsonGivesTheSameConfigBack) {
             2 * 300 * 64 + 2 * (2 * 64 + 2 * 64 * 64 + 2 * 32 * 64 + 3 * 96 * 64) + 64);
 }
 
+// The beginning of a small shape.
+#define SHAPE                                                                            \
+  R"({"vocab_size":100,"hidden_size":64,"num_hidden_layers":1,"num_attention_heads":4,)" \
+  R"("intermediate_size":8)"
+
+// What the tables of architecture.h leave to config.json comes back from it, in every family.
+TEST(Config, JsonOfEveryArchitectureGivesTheSameConfigBack) {
+  for (const ArchitectureRow& row : Architectures()) {
+    SCOPED_TRACE(row.name);
+    ModelConfig config = TinyConfig(row.id);
+    const auto check = [&] {
+      ASSERT_TRUE(Validate(config)) << Validate(config).error().ToString();
+      const Result<ModelConfig> back = ConfigFromHfJson(ConfigToHfJson(config, "float32"));
+      ASSERT_TRUE(back) << back.error().ToString();
+      EXPECT_EQ(*back, config) << ConfigToHfJson(config, "float32");
+    };
+    check();
+    for (const RopeKind kind : {RopeKind::kLinear, RopeKind::kYarn, RopeKind::kLlama3}) {
+      config.rope = {.kind = kind, .factor = 4, .original_seq = kind == RopeKind::kLinear ? 0 : 64};
+      check();
+    }
+    config.rope.kind = RopeKind::kDynamic;
+    check();
+  }
+}
+
+// As published, shortened to what decides: the numbers are those of the real files.
+TEST(Config, RealFilesAreReadAsTheirFamiliesMeanThem) {
+  const auto read = [](const char* json) {
+    const Result<ModelConfig> config = ConfigFromHfJson(json);
+    EXPECT_TRUE(config) << config.error().ToString();
+    return config ? *config : ModelConfig();
+  };
+  // Gemma 3 4B leaves most of its text model's shape to the defaults.
+  ModelConfig c = read(R"({"architectures":["Gemma3ForConditionalGeneration"],"model_type":"gemma3",
+    "eos_token_id":[1,106],"text_config":{"hidden_size":2560,"intermediate_size":10240,
+    "model_type":"gemma3_text","num_hidden_layers":34,"rope_scaling":{"factor":8.0,
+    "rope_type":"linear"},"sliding_window":1024},"vision_config":{"hidden_size":1152}})");
+  EXPECT_EQ(c.vocab_size, 262208);
+  EXPECT_EQ(c.heads * c.head_dim, 2048);
+  EXPECT_EQ(c.kv_heads, 4);
+  EXPECT_EQ(c.eos_id, 1);
+  EXPECT_TRUE(c.tied_embeddings);
+  EXPECT_FLOAT_EQ(c.rope_theta, 1e6f);
+  EXPECT_FLOAT_EQ(c.rope_theta_local, 1e4f);
+  EXPECT_TRUE(c.IsSliding(4));
+  EXPECT_FALSE(c.IsSliding(5));
+  // Gemma 2 27B divides by the square root of 144, not of its head of 128.
+  c = read(R"({"model_type":"gemma2","hidden_size":4608,"intermediate_size":36864,
+    "num_hidden_layers":46,"num_attention_heads":32,"num_key_value_heads":16,"head_dim":128,
+    "vocab_size":256000,"query_pre_attn_scalar":144,"attn_logit_softcapping":50.0,
+    "final_logit_softcapping":30.0,"hidden_act":"gelu_pytorch_tanh","sliding_window":4096})");
+  EXPECT_FLOAT_EQ(c.query_scale(), 1.0f / 12);
+  EXPECT_TRUE(c.IsSliding(0));
+  EXPECT_FALSE(c.IsSliding(1));
+  EXPECT_FLOAT_EQ(c.attention_softcap, 50);
+  // Llama 3.1 8B.
+  c = read(R"({"model_type":"llama","hidden_size":4096,"intermediate_size":14336,
+    "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":8,"vocab_size":128256,
+    "max_position_embeddings":131072,"rope_theta":500000.0,"rms_norm_eps":1e-05,
+    "rope_scaling":{"factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,
+    "original_max_position_embeddings":8192,"rope_type":"llama3"}})");
+  EXPECT_EQ(c.rope.kind, RopeKind::kLlama3);
+  EXPECT_EQ(c.max_seq, 131072);
+  EXPECT_NEAR(static_cast<double>(ParameterCount(c)), 8.03e9, 0.01e9);
+  // Phi-3-mini-128k.
+  std::string factors = "[1.0";
+  for (int i = 1; i < 48; ++i) factors += ",2.5";
+  factors += "]";
+  const std::string phi = R"({"model_type":"phi3","hidden_size":3072,"intermediate_size":8192,
+    "num_hidden_layers":32,"num_attention_heads":32,"num_key_value_heads":32,"vocab_size":32064,
+    "max_position_embeddings":131072,"original_max_position_embeddings":4096,
+    "sliding_window":262144,"rope_scaling":{"type":"longrope","short_factor":)" +
+                          factors + R"(,"long_factor":)" + factors + "}}";
+  c = read(phi.c_str());
+  EXPECT_EQ(c.rope.original_seq, 4096);
+  EXPECT_NEAR(RopeFrequenciesOf(c, Sight::kGlobal, 131072).magnitude, 1.1902, 1e-4);
+  // Qwen3-30B-A3B.
+  c = read(R"({"model_type":"qwen3_moe","hidden_size":2048,"intermediate_size":6144,
+    "num_hidden_layers":48,"num_attention_heads":32,"num_key_value_heads":4,"head_dim":128,
+    "vocab_size":151936,"moe_intermediate_size":768,"num_experts":128,"num_experts_per_tok":8,
+    "norm_topk_prob":true,"decoder_sparse_step":1,"mlp_only_layers":[],"sliding_window":null,
+    "use_sliding_window":false,"max_position_embeddings":40960,"rope_theta":1000000.0})");
+  EXPECT_NEAR(static_cast<double>(ParameterCount(c)), 30.5e9, 0.1e9);
+  EXPECT_NEAR(static_cast<double>(ActiveParameterCount(c)), 3.04e9, 0.1e9);
+  // Qwen2.5 with the YaRN that its page tells one to add: 32768 positions become 131072.
+  c = read(R"({"model_type":"qwen2","hidden_size":3584,"intermediate_size":18944,
+    "num_hidden_layers":28,"num_attention_heads":28,"num_key_value_heads":4,"vocab_size":152064,
+    "max_position_embeddings":32768,"sliding_window":131072,"use_sliding_window":false,
+    "rope_scaling":{"factor":4.0,"original_max_position_embeddings":32768,"type":"yarn"}})");
+  EXPECT_EQ(c.max_seq, 131072);
+  EXPECT_EQ(c.sliding_window, 0);
+  EXPECT_TRUE(c.qkv_bias);
+  EXPECT_FALSE(c.output_bias);
+}
+
+TEST(Generation, DefaultsAndWhatEndsAnAnswerAreRead) {
+  const auto read = GenerationFromJson(
+      R"({"temperature":0.6,"top_k":20,"top_p":0.95,"eos_token_id":[5,7],"do_sample":true})");
+  ASSERT_TRUE(read) << read.error().ToString();
+  EXPECT_FLOAT_EQ(*read->temperature, 0.6f);
+  EXPECT_EQ(*read->top_k, 20);
+  EXPECT_EQ(read->eos_ids, (std::vector<int32_t>{5, 7}));
+  EXPECT_FALSE(read->min_p);
+  for (const auto& [json, expected] :
+       {std::pair(R"({"top_p":2})", "top_p is not in 0 to 1"),
+        std::pair(R"({"eos_token_id":"x"})", "eos_token_id is not"),
+        std::pair(R"({"temperature":[]})", "temperature is not a number"),
+        std::pair("[]", "object")}) {
+    const auto bad = GenerationFromJson(json);
+    ASSERT_FALSE(bad) << json;
+    EXPECT_NE(bad.error().ToString().find(expected), std::string::npos) << bad.error().ToString();
+  }
+}
+
+TEST(SafetensorsIndex, NamesItsFilesOrIsRefused) {
+  const auto files = ParseSafetensorsIndex(
+      R"({"metadata":{"total_size":1},"weight_map":{"a":"m-2.safetensors","b":"m-1.safetensors","c":"m-2.safetensors"}})");
+  ASSERT_TRUE(files) << files.error().ToString();
+  EXPECT_EQ(*files, (std::vector<std::string>{"m-1.safetensors", "m-2.safetensors"}));
+  for (const auto& [json, expected] :
+       {std::pair("{", "not a JSON object"), std::pair("{}", "weight_map is missing"),
+        std::pair(R"({"weight_map":{}})", "weight_map is empty"),
+        std::pair(R"({"weight_map":{"a":1}})", "tensor a has no plain file name"),
+        std::pair(R"({"weight_map":{"a":"../b"}})", "tensor a has no plain file name"),
+        std::pair(R"({"weight_map":{"a":"/etc/passwd"}})", "tensor a has no plain file name")}) {
+    const auto bad = ParseSafetensorsIndex(json);
+    ASSERT_FALSE(bad) << json;
+    EXPECT_NE(bad.error().ToString().find(expected), std::string::npos) << bad.error().ToString();
+  }
+}
+
 TEST(Config, ErrorsNameTheField) {
   const struct {
     const char* json;
@@ -110,8 +246,28 @@ TEST(Config, ErrorsNameTheField) {
        "heads is 0"},
       {R"({"vocab_size":100,"hidden_size":64,"num_hidden_layers":1,"num_attention_heads":4,"num_key_value_heads":3,"intermediate_size":8})",
        "kv_heads is 3"},
-      {R"({"rope_scaling":{"rope_type":"llama3"}})", "rope_scaling"},
-      {R"({"attention_bias":true})", "attention_bias"},
+      {SHAPE R"(,"rope_scaling":{"rope_type":"llama3"}})", "rope_scaling.factor is missing"},
+      {SHAPE R"(,"rope_scaling":{"rope_type":"mrope","factor":2}})",
+       "rope_scaling.rope_type is \"mrope\""},
+      {SHAPE R"(,"rope_scaling":{"rope_type":"yarn","factor":1e30}})", "rope factor"},
+      {SHAPE R"(,"rope_scaling":{"rope_type":"linear","factor":-2}})", "rope factor is -2"},
+      {SHAPE R"(,"rope_scaling":{"type":"longrope","long_factor":[1],"short_factor":[1]}})",
+       "there are 8 pairs"},
+      {SHAPE R"(,"rope_scaling":[]})", "rope_scaling is not an object"},
+      {SHAPE R"(,"partial_rotary_factor":0})", "partial_rotary_factor"},
+      {SHAPE R"(,"sliding_window":4096})", "sliding_window is not offered"},
+      {SHAPE R"(,"mlp_bias":true})", "mlp_bias"},
+      {SHAPE R"(,"hidden_act":"relu"})", "hidden_act is \"relu\""},
+      {SHAPE R"(,"quantization_config":{"quant_method":"gptq"}})", "quantization_config"},
+      {SHAPE R"(,"model_type":"phi3","attention_bias":true})", "attention_bias"},
+      {SHAPE R"(,"model_type":"gemma2","layer_types":["full_attention"]})", "layer_types has"},
+      {SHAPE R"(,"model_type":"gemma2","query_pre_attn_scalar":-1})", "query_pre_attn_scalar"},
+      {SHAPE R"(,"model_type":"mixtral"})", "num_local_experts is missing"},
+      {SHAPE R"(,"model_type":"mixtral","num_local_experts":4,"num_experts_per_tok":5})",
+       "experts_used is 5, but must be 1 to 4"},
+      {SHAPE
+       R"(,"model_type":"qwen3_moe","num_experts":4,"num_experts_per_tok":2,"mlp_only_layers":[1]})",
+       "mlp_only_layers"},
   };
   for (const auto& row : rows) {
     const Result<ModelConfig> result = ConfigFromHfJson(row.json);

@@ -86,14 +86,6 @@ GgufValue LoadScalar(GgufType type, const std::byte* p) {
   CheckFailed(__FILE__, __LINE__, "scalar type", {});
 }
 
-// ggml's numbers for the types that DType has.
-struct GgmlType {
-  uint32_t number;
-  DType type;
-};
-constexpr GgmlType kGgmlTypes[] = {
-    {0, DType::kF32}, {1, DType::kF16}, {2, DType::kQ4_0}, {8, DType::kQ8_0}, {30, DType::kBF16}};
-
 }  // namespace
 
 double GgufArray::NumberAt(uint64_t i) const {
@@ -210,8 +202,10 @@ class GgufParser {
     }
     for (uint64_t i = 0; i < metadata; ++i) {
       const std::string_view key = TRY(ReadString("a metadata key", kMaxKeyBytes));
+      const size_t begin = at_;
       const GgufType type = TRY(ReadType(key));
       GgufValue value = TRY(ReadValue(type, key));
+      file_.raw_.emplace(key, bytes_.subspan(begin, at_ - begin));
       if (!file_.metadata_.emplace(key, std::move(value)).second) {
         return Bad(fmt::format("metadata key {} stands twice", key));
       }
@@ -275,13 +269,13 @@ class GgufParser {
     if (file_.index_.contains(view.name) || file_.unsupported_.contains(view.name)) {
       return Bad(fmt::format("tensor {} stands twice", view.name));
     }
-    const auto known = std::find_if(std::begin(kGgmlTypes), std::end(kGgmlTypes),
-                                    [&](const GgmlType& t) { return t.number == info.type; });
-    if (known == std::end(kGgmlTypes)) {
-      file_.unsupported_[view.name] = fmt::format("ggml type {}", info.type);
+    const std::optional<DType> known = kernels::DTypeOfGgufId(info.type);
+    if (!known) {
+      file_.unsupported_[view.name] =
+          fmt::format("{} (GGUF type {})", kernels::GgufTypeName(info.type), info.type);
       return {};
     }
-    view.type = known->type;
+    view.type = *known;
     if (view.shape.back() % BlockElements(view.type) != 0) {
       return Bad(fmt::format("tensor {} has rows of {}, not whole blocks of {}", view.name,
                              view.shape.back(), NameOf(view.type)));
@@ -312,6 +306,15 @@ Result<GgufFile> GgufFile::Open(const std::string& path) {
 
 Result<GgufFile> GgufFile::Parse(std::span<const std::byte> bytes, std::string_view name) {
   return GgufParser(bytes, name).Run();
+}
+
+std::span<const std::byte> GgufFile::Raw(std::string_view key) const {
+  const auto it = raw_.find(key);
+  return it == raw_.end() ? std::span<const std::byte>() : it->second;
+}
+
+void GgufFile::Forget(std::span<const std::byte> data) const {
+  if (mapping_ != nullptr) mapping_->Forget(data);
 }
 
 const TensorView* GgufFile::Find(std::string_view name) const {
@@ -423,10 +426,27 @@ void GgufWriter::F32s(std::string_view key, std::span<const float> values) {
   for (const float value : values) Put(metadata_, value);
 }
 
+void GgufWriter::Copy(const GgufFile& from, std::string_view key) {
+  const std::span<const std::byte> value = from.Raw(key);
+  if (value.empty()) return;
+  PutString(metadata_, key);
+  metadata_.append(reinterpret_cast<const char*>(value.data()), value.size());
+  ++metadata_count_;
+}
+
 void GgufWriter::Tensor(TensorView tensor) {
-  CHECK_MSG(BytesOf(tensor.type, tensor.elements()) == static_cast<int64_t>(tensor.data.size()),
+  const std::optional<int64_t> bytes = BytesOf(tensor.type, tensor.elements());
+  CHECK_MSG(bytes && (tensor.data.empty() || *bytes == static_cast<int64_t>(tensor.data.size())),
             "tensor {}", tensor.name);
   tensors_.push_back(std::move(tensor));
+}
+
+void GgufWriter::OwnedTensor(std::string name, std::vector<float> values) {
+  const std::vector<float>& kept = owned_.emplace_back(std::move(values));
+  Tensor({std::move(name),
+          DType::kF32,
+          {static_cast<int64_t>(kept.size())},
+          std::as_bytes(std::span(kept))});
 }
 
 std::string GgufWriter::Header() const {
@@ -442,22 +462,24 @@ std::string GgufWriter::Header() const {
     for (auto d = tensor.shape.rbegin(); d != tensor.shape.rend(); ++d) {
       Put(out, static_cast<uint64_t>(*d));
     }
-    const auto type = std::find_if(std::begin(kGgmlTypes), std::end(kGgmlTypes),
-                                   [&](const GgmlType& t) { return t.type == tensor.type; });
-    Put(out, type->number);
+    Put(out, kernels::GgufId(tensor.type));
     Put(out, offset);
-    offset += Aligned(tensor.data.size());
+    offset += Aligned(static_cast<size_t>(*BytesOf(tensor.type, tensor.elements())));
   }
   out.resize(Aligned(out.size()), '\0');
   return out;
 }
 
-Status GgufWriter::Write(const std::string& path) const {
+Status GgufWriter::Write(const std::string& path, const Produce& produce) const {
   io::AtomicFile file = TRY(io::AtomicFile::Create(path));
   TRY(file.Append(Header()));
   for (const TensorView& tensor : tensors_) {
-    TRY(file.Append(tensor.data));
-    TRY(file.Append(std::string(Aligned(tensor.data.size()) - tensor.data.size(), '\0')));
+    const auto bytes = static_cast<size_t>(*BytesOf(tensor.type, tensor.elements()));
+    std::span<const std::byte> data = tensor.data;
+    if (data.empty() && bytes > 0) data = TRY(produce(tensor));
+    CHECK_MSG(data.size() == bytes, "tensor {}: {} bytes, not {}", tensor.name, data.size(), bytes);
+    TRY(file.Append(data));
+    TRY(file.Append(std::string(Aligned(bytes) - bytes, '\0')));
   }
   return file.Commit();
 }

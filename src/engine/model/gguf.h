@@ -11,6 +11,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -69,6 +71,9 @@ class GgufFile {
   Result<std::optional<std::string_view>> String(std::string_view key) const;
   Result<const GgufArray*> Array(std::string_view key) const;  // nullptr: absent
 
+  // The bytes of a value as they lie in the file, its type before them; empty: absent.
+  std::span<const std::byte> Raw(std::string_view key) const;
+
   // Shapes are row-major here (GGUF stores the fastest dimension first), names as in the file.
   // Tensors of types that DType lacks have no data view: they stand in unsupported() by name.
   const std::vector<TensorView>& tensors() const { return tensors_; }
@@ -76,12 +81,15 @@ class GgufFile {
   const std::map<std::string, std::string, std::less<>>& unsupported() const {  // name -> type
     return unsupported_;
   }
+  // Gives the pages of these bytes (a tensor's data) back; read again, they come from the file.
+  void Forget(std::span<const std::byte> data) const;
 
  private:
   friend class GgufParser;
   std::shared_ptr<const io::MappedFile> mapping_;
   std::string name_;
   std::map<std::string, GgufValue, std::less<>> metadata_;
+  std::map<std::string, std::span<const std::byte>, std::less<>> raw_;
   std::vector<TensorView> tensors_;
   std::map<std::string, size_t, std::less<>> index_;
   std::map<std::string, std::string, std::less<>> unsupported_;
@@ -89,6 +97,8 @@ class GgufFile {
 
 class GgufWriter {
  public:
+  GgufWriter() = default;
+  GgufWriter(GgufWriter&&) = default;  // tensors may point into owned_, which stays where it is
   void U32(std::string_view key, uint32_t value);
   void F32(std::string_view key, float value);
   void Bool(std::string_view key, bool value);
@@ -96,18 +106,24 @@ class GgufWriter {
   void Strings(std::string_view key, std::span<const std::string> values);
   void I32s(std::string_view key, std::span<const int32_t> values);
   void F32s(std::string_view key, std::span<const float> values);
-  // The data must live until Write.
+  void Copy(const GgufFile& from, std::string_view key);  // absent: nothing happens
+  // The data, where given, must live until Write; without any, `produce` is asked for it there.
   void Tensor(TensorView tensor);
+  void OwnedTensor(std::string name, std::vector<float> values);  // F32, one dimension
 
   std::string Header() const;  // everything before the tensor data, padding included
-  // Under a temporary name, synced, renamed.
-  Status Write(const std::string& path) const;
+  // The data of one tensor: BytesOf its type and shape, valid until the next call.
+  using Produce = std::function<Result<std::span<const std::byte>>(const TensorView&)>;
+  // Under a temporary name, synced, renamed. Tensor by tensor: what `produce` makes need not fit
+  // into memory at once.
+  Status Write(const std::string& path, const Produce& produce = {}) const;
 
  private:
   void Key(std::string_view key, GgufType type);
   std::string metadata_;
   uint64_t metadata_count_ = 0;
   std::vector<TensorView> tensors_;
+  std::deque<std::vector<float>> owned_;
 };
 
 }  // namespace weir::model

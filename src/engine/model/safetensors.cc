@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <tuple>
 
 #include "base/check.h"
@@ -18,6 +19,7 @@ using Json = nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr size_t kMaxDimensions = 8;
+constexpr size_t kMaxShards = 4096;
 
 std::optional<DType> TypeNamed(std::string_view name) {
   for (const DType type : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -150,6 +152,34 @@ Result<SafetensorsFile> SafetensorsFile::Parse(std::span<const std::byte> bytes,
     return bad(fmt::format("{} bytes of data, but the tensors cover {}", data.size(), expected));
   }
   return file;
+}
+
+void SafetensorsFile::Forget(std::span<const std::byte> data) const {
+  if (mapping_ != nullptr) mapping_->Forget(data);
+}
+
+Result<std::vector<std::string>> ParseSafetensorsIndex(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto bad = [](std::string_view what) -> Error {
+    return Error(Code::kInvalidArgument, std::string(what));
+  };
+  if (!json.is_object()) return bad("the index is not a JSON object");
+  const auto map = json.find("weight_map");
+  if (map == json.end() || !map->is_object()) return bad("weight_map is missing");
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : map->items()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    if (name.empty() || name.front() == '.' ||
+        name.find_first_of(std::string_view("/\\\0", 3)) != name.npos) {
+      return bad(
+          fmt::format("weight_map: tensor {} has no plain file name", tensor.substr(0, 200)));
+    }
+    files.insert(name);
+    if (files.size() > kMaxShards)
+      return bad(fmt::format("weight_map names more than {} files", kMaxShards));
+  }
+  if (files.empty()) return bad("weight_map is empty");
+  return std::vector<std::string>(files.begin(), files.end());
 }
 
 std::string SafetensorsHeader(std::span<const TensorView> tensors,

@@ -45,6 +45,8 @@ class SafetensorsFile {
   const std::vector<TensorView>& tensors() const { return tensors_; }
   const TensorView* Find(std::string_view name) const;  // nullptr: none
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // Gives the pages of these bytes (a tensor's data) back; read again, they come from the file.
+  void Forget(std::span<const std::byte> data) const;
 
  private:
   std::shared_ptr<const io::MappedFile> mapping_;
@@ -52,6 +54,10 @@ class SafetensorsFile {
   std::map<std::string, size_t, std::less<>> index_;
   std::map<std::string, std::string> metadata_;
 };
+
+// The files that a model.safetensors.index.json names, sorted, each a plain name without folders.
+//   {"weight_map": {"model.norm.weight": "model-00002-of-00002.safetensors", ...}}
+Result<std::vector<std::string>> ParseSafetensorsIndex(std::string_view json);
 
 // The bytes of the header (length prefix included, padded with spaces to 8) for these tensors in
 // this order; the data follow it back to back. Only name, type and shape of each view are used.

@@ -367,4 +367,12 @@ void Tokenizer::AdoptIds(std::optional<TokenId> bos, std::optional<TokenId> eos)
   }
 }
 
+void Tokenizer::StopAlsoAt(std::span<const TokenId> ids) {
+  for (const TokenId id : ids) {
+    if (id < 0 || id >= vocab_size()) continue;
+    if (std::find(impl_->stops.begin(), impl_->stops.end(), id) != impl_->stops.end()) continue;
+    impl_->stops.push_back(id);
+  }
+}
+
 }  // namespace weir::model

@@ -73,6 +73,8 @@ class Tokenizer {
   void ToGguf(GgufWriter& writer, int vocab_size = 0) const;
   // What config.json says and tokenizer.json does not. Ids that are no tokens are ignored.
   void AdoptIds(std::optional<TokenId> bos, std::optional<TokenId> eos);
+  // Generation stops at these too (generation_config.json may name several).
+  void StopAlsoAt(std::span<const TokenId> ids);
 
   int vocab_size() const;
   // Without beginning- or end-of-text tokens: see bos() and add_bos().

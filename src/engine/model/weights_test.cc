@@ -6,10 +6,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "engine/model/export.h"
 #include "engine/model/gguf.h"
 #include "engine/model/random_model.h"
+#include "engine/model/rope.h"
 #include "io/files.h"
 
 namespace weir::model {
@@ -31,9 +33,14 @@ ModelConfig SmallConfig(bool tied) {
           .eos_id = 0};
 }
 
-bool SameBytes(const TensorView& a, const TensorView& b) {
-  return a.name == b.name && a.shape == b.shape && a.type == b.type &&
-         std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end());
+// A matrix in half order, widened; a vector as it is used.
+std::vector<float> Values(const ModelFiles& files, const Place& place) {
+  if (IsVector(place.slot)) return *files.Vector(place);
+  std::vector<std::byte> scratch;
+  const kernels::Weights w = *files.Matrix(place, scratch, nullptr);
+  std::vector<float> values(static_cast<size_t>(w.out * w.in));
+  kernels::ToF32(w.type, w.data, w.out * w.in, values.data());
+  return values;
 }
 
 TEST(PermuteRotaryRows, IsHuggingFacesReshapeAndItsInverse) {
@@ -48,90 +55,184 @@ TEST(PermuteRotaryRows, IsHuggingFacesReshapeAndItsInverse) {
   EXPECT_EQ(out, halves);
 }
 
-TEST(Model, AFolderAndItsGgufHoldTheSameModel) {
-  for (const bool tied : {true, false}) {
-    const io::TempDir dir = *io::TempDir::Create();
-    ASSERT_TRUE(WriteRandomModel(dir.path(), SmallConfig(tied), 1));
-    const auto folder = Model::Load(dir.path() + "/");
-    ASSERT_TRUE(folder) << folder.error().ToString();
-    EXPECT_EQ((*folder)->config(), SmallConfig(tied));
-    const std::string path = dir / "x.gguf";
-    ASSERT_TRUE(ExportGguf(**folder, path));
-    const auto gguf = Model::Load(path);
-    ASSERT_TRUE(gguf) << gguf.error().ToString();
-    EXPECT_EQ((*gguf)->config(), SmallConfig(tied));
-    EXPECT_EQ((*gguf)->name(), "x");
-    ASSERT_EQ((*gguf)->tensors().size(), (*folder)->tensors().size());
-    for (size_t i = 0; i < (*folder)->tensors().size(); ++i) {
-      EXPECT_TRUE(SameBytes((*folder)->tensors()[i], (*gguf)->tensors()[i]))
-          << (*folder)->tensors()[i].name;
+TEST(ModelFiles, AFolderAndItsGgufHoldTheSameModelInEveryArchitecture) {
+  for (const ArchitectureRow& row : Architectures()) {
+    SCOPED_TRACE(row.name);
+    for (const bool tied : {true, false}) {
+      ModelConfig config = TinyConfig(row.id);
+      config.tied_embeddings = tied;
+      const io::TempDir dir = *io::TempDir::Create();
+      ASSERT_TRUE(WriteRandomModel(dir.path(), config, 1));
+      const auto folder = ModelFiles::Open(dir.path() + "/");
+      ASSERT_TRUE(folder) << folder.error().ToString();
+      EXPECT_EQ((*folder)->config(), config);
+      const std::string path = dir / "x.gguf";
+      const Status exported = ExportGguf(**folder, path);
+      ASSERT_TRUE(exported) << exported.error().ToString();
+      const auto gguf = ModelFiles::Open(path);
+      ASSERT_TRUE(gguf) << gguf.error().ToString();
+      EXPECT_EQ((*gguf)->config(), config);
+      EXPECT_EQ((*gguf)->name(), "x");
+      size_t places = 0;
+      for (const TensorSpec& spec : (*folder)->specs()) {
+        for (const Place& place : spec.places) {
+          ASSERT_EQ(Values(**folder, place), Values(**gguf, place)) << spec.name;
+          ++places;
+        }
+      }
+      EXPECT_GE(places, static_cast<size_t>(9 * config.layers));
+      EXPECT_EQ((*gguf)->tokenizer().Encode("over the crest"),
+                (*folder)->tokenizer().Encode("over the crest"));
+      EXPECT_EQ((*gguf)->tokenizer().stop_tokens(), (*folder)->tokenizer().stop_tokens());
+      // And once more, from GGUF to GGUF.
+      ASSERT_TRUE(ExportGguf(**gguf, dir / "y.gguf"));
+      const auto again = ModelFiles::Open(dir / "y.gguf");
+      ASSERT_TRUE(again) << again.error().ToString();
+      EXPECT_EQ((*again)->config(), config);
+      for (const TensorSpec& spec : (*gguf)->specs()) {
+        for (const Place& place : spec.places) {
+          ASSERT_EQ(Values(**again, place), Values(**gguf, place)) << spec.name;
+        }
+      }
     }
-    EXPECT_EQ((*gguf)->tokenizer().Encode("over the crest"),
-              (*folder)->tokenizer().Encode("over the crest"));
-    EXPECT_EQ((*gguf)->tokenizer().stop_tokens(), (*folder)->tokenizer().stop_tokens());
   }
 }
 
-TEST(Model, ExportsEveryTypeWithinItsPrecision) {
+// The names that other programs give and expect, by hand.
+TEST(ModelFiles, TensorsHaveTheNamesOfBothFormats) {
+  const auto names = [](Architecture architecture, Format format) {
+    std::set<std::string> found;
+    for (const TensorSpec& spec : TensorSpecs(TinyConfig(architecture), format)) {
+      found.insert(spec.name);
+    }
+    return found;
+  };
+  const struct {
+    Architecture architecture;
+    Format format;
+    std::vector<const char*> expected;
+  } rows[] = {
+      {Architecture::kQwen2,
+       Format::kGguf,
+       {"blk.2.attn_q.bias", "blk.0.attn_k.bias", "blk.0.attn_v.bias", "output.weight"}},
+      {Architecture::kQwen2, Format::kHf, {"model.layers.2.self_attn.q_proj.bias"}},
+      {Architecture::kQwen3, Format::kHf, {"model.layers.1.self_attn.q_norm.weight"}},
+      {Architecture::kQwen3,
+       Format::kGguf,
+       {"blk.1.attn_q_norm.weight", "blk.1.attn_k_norm.weight"}},
+      {Architecture::kGemma2,
+       Format::kGguf,
+       {"blk.0.post_attention_norm.weight", "blk.0.ffn_norm.weight", "blk.0.post_ffw_norm.weight"}},
+      {Architecture::kGemma3,
+       Format::kHf,
+       {"model.layers.0.pre_feedforward_layernorm.weight", "model.layers.0.self_attn.k_norm.weight",
+        "model.layers.0.post_feedforward_layernorm.weight"}},
+      {Architecture::kPhi3,
+       Format::kHf,
+       {"model.layers.0.self_attn.qkv_proj.weight", "model.layers.0.mlp.gate_up_proj.weight"}},
+      {Architecture::kPhi3, Format::kGguf, {"blk.0.attn_qkv.weight", "blk.0.ffn_up.weight"}},
+      {Architecture::kMixtral,
+       Format::kHf,
+       {"model.layers.0.block_sparse_moe.gate.weight",
+        "model.layers.0.block_sparse_moe.experts.5.w2.weight"}},
+      {Architecture::kMixtral,
+       Format::kGguf,
+       {"blk.0.ffn_gate_inp.weight", "blk.0.ffn_down_exps.weight"}},
+      {Architecture::kQwen3Moe,
+       Format::kHf,
+       {"model.layers.0.mlp.gate.weight", "model.layers.0.mlp.experts.3.down_proj.weight"}},
+  };
+  for (const auto& row : rows) {
+    const std::set<std::string> found = names(row.architecture, row.format);
+    for (const char* name : row.expected) {
+      EXPECT_TRUE(found.contains(name)) << RowOf(row.architecture).name << " " << name;
+    }
+  }
+}
+
+TEST(ModelFiles, ExportsEveryTypeWithinItsPrecision) {
   const io::TempDir dir = *io::TempDir::Create();
-  ASSERT_TRUE(WriteRandomModel(dir.path(), SmallConfig(false), 2));
-  const auto original = *Model::Load(dir.path());
+  ModelConfig config = TinyConfig(Architecture::kLlama, 256);
+  config.head_dim = 64;
+  config.ffn_dim = 512;
+  config.layers = 1;
+  ASSERT_TRUE(WriteRandomModel(dir.path(), config, 2));
+  const auto original = *ModelFiles::Open(dir.path());
   const struct {
     DType type;
-    double bound;  // relative to the tensor's largest value
-  } rows[] = {{DType::kF16, 1e-3}, {DType::kBF16, 8e-3}, {DType::kQ8_0, 8e-3}};
+    double bound;  // root mean square, relative to the tensor's
+  } rows[] = {{DType::kF16, 5e-4},  {DType::kBF16, 3e-3}, {DType::kQ8_0, 0.01},
+              {DType::kQ6_K, 0.03}, {DType::kQ5_K, 0.05}, {DType::kQ5_1, 0.05},
+              {DType::kQ5_0, 0.06}, {DType::kQ4_K, 0.09}, {DType::kQ4_1, 0.09},
+              {DType::kQ4_0, 0.11}, {DType::kQ3_K, 0.2},  {DType::kQ2_K, 0.4}};
   for (const auto& row : rows) {
-    const std::string path = dir / "y.gguf";
-    ASSERT_TRUE(ExportGguf(*original, path, row.type));
-    const auto back = Model::Load(path);
+    const std::string path = dir / fmt::format("{}.gguf", NameOf(row.type));
+    const Status exported = ExportGguf(*original, path, row.type);
+    ASSERT_TRUE(exported) << exported.error().ToString();
+    const auto back = ModelFiles::Open(path);
     ASSERT_TRUE(back) << back.error().ToString();
-    for (size_t i = 0; i < original->tensors().size(); ++i) {
-      const TensorView &a = original->tensors()[i], &b = (*back)->tensors()[i];
-      std::vector<float> x(static_cast<size_t>(a.elements())), y(x.size());
-      ToFloat(a.type, a.data, x);
-      ToFloat(b.type, b.data, y);
-      float largest = 0;
-      for (const float v : x) largest = std::max(largest, std::fabs(v));
-      for (size_t j = 0; j < x.size(); ++j) ASSERT_NEAR(x[j], y[j], row.bound * largest) << a.name;
+    double worst = 0;
+    for (const TensorSpec& spec : original->specs()) {
+      const Place& place = spec.places.front();
+      const std::vector<float> x = Values(*original, place), y = Values(**back, place);
+      if (IsVector(place.slot)) {
+        EXPECT_EQ(x, y) << spec.name;
+        continue;
+      }
+      EXPECT_EQ((*back)->At(place).type, row.type);
+      double squares = 0, errors = 0;
+      for (size_t i = 0; i < x.size(); ++i) {
+        squares += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+        errors += std::pow(static_cast<double>(x[i]) - static_cast<double>(y[i]), 2);
+      }
+      worst = std::max(worst, std::sqrt(errors / squares));
     }
+    fmt::print("{:<5} largest relative error of a tensor {:.3g}\n", NameOf(row.type), worst);
+    EXPECT_LT(worst, row.bound) << NameOf(row.type);
   }
 }
 
-TEST(Model, Q4IsWidenedExactly) {
-  // One tensor of a good file replaced by Q4_0 blocks: read back, it equals the plain definition.
+TEST(ModelFiles, ReadsShardsTheTemplateAndTheGenerationConfig) {
   const io::TempDir dir = *io::TempDir::Create();
-  ASSERT_TRUE(WriteRandomModel(dir.path(), SmallConfig(true), 3));
-  const auto original = *Model::Load(dir.path());
-  ASSERT_TRUE(ExportGguf(*original, dir / "a.gguf"));
-  const GgufFile file = *GgufFile::Open(dir / "a.gguf");
-  GgufWriter writer;
-  writer.String("general.architecture", "llama");
-  for (const char* key :
-       {"vocab_size", "context_length", "embedding_length", "block_count", "feed_forward_length",
-        "attention.head_count", "attention.head_count_kv"}) {
-    const std::string name = std::string("llama.") + key;
-    writer.U32(name, static_cast<uint32_t>(**file.Int(name)));
+  ASSERT_TRUE(WriteRandomModel(dir.path(), SmallConfig(true), 6));
+  const auto whole = *ModelFiles::Open(dir.path());
+  std::vector<TensorView> parts[2];
+  std::string map;
+  for (size_t i = 0; i < whole->tensors().size(); ++i) {
+    const TensorView& tensor = whole->tensors()[i];
+    parts[i % 2].push_back(tensor);
+    map +=
+        fmt::format("{}\"{}\":\"part-{}.safetensors\"", map.empty() ? "" : ",", tensor.name, i % 2);
   }
-  original->tokenizer().ToGguf(writer, 300);
-  std::vector<std::byte> q4(96 * 64 / 32 * 18);
-  for (size_t i = 0; i < q4.size(); ++i) q4[i] = static_cast<std::byte>(i * 37 % 120);
-  const TensorView expected{"", DType::kQ4_0, {96, 64}, q4};
-  for (TensorView tensor : file.tensors()) {
-    if (tensor.name == "blk.0.ffn_up.weight") {
-      tensor.type = DType::kQ4_0;
-      tensor.data = q4;
-    }
-    writer.Tensor(std::move(tensor));
+  const io::TempDir other = *io::TempDir::Create();
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(WriteSafetensors(other / fmt::format("part-{}.safetensors", i), parts[i]));
   }
-  ASSERT_TRUE(writer.Write(dir / "b.gguf"));
-  const auto back = Model::Load(dir / "b.gguf");
-  ASSERT_TRUE(back) << back.error().ToString();
-  const kernels::Weights& up = (*back)->layers()[0].up;
-  EXPECT_EQ(up.type, kernels::DType::kQ8_0);
-  std::vector<float> x(96 * 64), y(96 * 64);
-  ToFloat(DType::kQ4_0, q4, x);
-  ToFloat(DType::kQ8_0, {static_cast<const std::byte*>(up.data), 96 * 64 / 32 * 34}, y);
-  EXPECT_EQ(x, y);
+  for (const char* name : {"config.json", "tokenizer.json"}) {
+    ASSERT_TRUE(io::WriteFileAtomically(other / name, *io::ReadFile(dir / name, 1 << 20)));
+  }
+  const auto write = [&](const char* name, const std::string& text) {
+    ASSERT_TRUE(io::WriteFileAtomically(other / name, text));
+  };
+  write("model.safetensors.index.json", "{\"weight_map\":{" + map + "}}");
+  write("generation_config.json", R"({"temperature":0.5,"eos_token_id":3})");
+  write(
+      "tokenizer_config.json",
+      R"({"chat_template":[{"name":"tool_use","template":"no"},{"name":"default","template":"yes"}]})");
+  const auto sharded = ModelFiles::Open(other.path());
+  ASSERT_TRUE(sharded) << sharded.error().ToString();
+  for (const TensorSpec& spec : whole->specs()) {
+    EXPECT_EQ(Values(*whole, spec.places[0]), Values(**sharded, spec.places[0])) << spec.name;
+  }
+  EXPECT_EQ((*sharded)->chat_template(), "yes");
+  EXPECT_EQ((*sharded)->generation().eos_ids, std::vector<int32_t>{3});
+  EXPECT_EQ((*sharded)->tokenizer().stop_tokens().back(), 3);
+  // A tensor that stands in two shards.
+  ASSERT_TRUE(WriteSafetensors(other / "part-1.safetensors", whole->tensors()));
+  EXPECT_NE(ModelFiles::Open(other.path()).error().ToString().find("stands in another shard"),
+            std::string::npos);
+  ASSERT_TRUE(io::RemoveFile(other / "part-1.safetensors"));
+  EXPECT_FALSE(ModelFiles::Open(other.path()));
 }
 
 TEST(Model, WhatIsWrongIsRefusedWithTheFileAndTheTensorNamed) {
@@ -193,6 +294,7 @@ TEST(Model, LoadsTheRealSmallGguf) {
   EXPECT_EQ((*model)->config().kv_heads, 4);
   EXPECT_TRUE((*model)->config().tied_embeddings);
   EXPECT_EQ((*model)->tokenizer().vocab_size(), 512);
+  EXPECT_EQ((*model)->layers().size(), 5u);
 }
 
 }  // namespace

@@ -263,8 +263,8 @@ std::vector<std::string> Engine::adapters() const {
 void Engine::Impl::Run() {
   pool = std::make_unique<kernels::ThreadPool>(options.threads, options.cores);
   forward =
-      std::make_unique<Forward>(*model, cache, pool.get(), options.context, options.prefill_chunk);
-  if (draft_model) draft_model->Start(pool.get(), options.prefill_chunk);
+      std::make_unique<Forward>(*model, cache, pool.get(), options.context, options.step_tokens);
+  if (draft_model) draft_model->Start(pool.get(), options.step_tokens);
   for (;;) {
     bool fail = false, last = false;
     {

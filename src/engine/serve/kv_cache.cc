@@ -1,25 +1,38 @@
 #include "engine/serve/kv_cache.h"
 
 #include <cstring>
+#include <new>
 
 #include "base/check.h"
 
 namespace weir::serve {
 
-KvCache::KvCache(const model::ModelConfig& config, int64_t blocks)
-    : blocks_(blocks),
+namespace {
+
+constexpr size_t kAlignment = 64;  // as kernels/attend.h wants it; planes are multiples of it
+
+kernels::KvShape ShapeOf(const model::ModelConfig& config, KvType type) {
+  return {type, config.kv_heads, config.head_dim};
+}
+
+}  // namespace
+
+KvCache::KvCache(const model::ModelConfig& config, int64_t blocks, KvType type)
+    : shape_(ShapeOf(config, type)),
+      blocks_(blocks),
       planes_(int64_t{2} * config.layers),
-      plane_floats_(static_cast<int64_t>(kKvBlockTokens) * config.kv_dim()),
-      data_(std::make_unique_for_overwrite<float[]>(
-          static_cast<size_t>(blocks * planes_ * plane_floats_))),
+      plane_bytes_(kernels::KvBlockBytes(shape_)),
+      data_(static_cast<std::byte*>(
+          std::aligned_alloc(kAlignment, static_cast<size_t>(blocks * planes_ * plane_bytes_)))),
       holders_(static_cast<size_t>(blocks)),
       in_tree_(static_cast<size_t>(blocks)) {
+  if (data_ == nullptr) throw std::bad_alloc();
   free_.reserve(static_cast<size_t>(blocks));
   for (int64_t i = blocks; i-- > 0;) free_.push_back(static_cast<int32_t>(i));
 }
 
-int64_t KvCache::BytesPerToken(const model::ModelConfig& config) {
-  return static_cast<int64_t>(2 * sizeof(float)) * config.layers * config.kv_dim();
+int64_t KvCache::BytesPerToken(const model::ModelConfig& config, KvType type) {
+  return config.layers * kernels::KvBytesPerToken(ShapeOf(config, type));
 }
 
 std::vector<int32_t> KvCache::Take(int64_t n) {
@@ -59,7 +72,7 @@ void KvCache::MarkCached(int32_t block, bool cached) {
 
 void KvCache::Copy(int32_t from, int32_t to) {
   CHECK(Holders(from) > 0 && Holders(to) == 1);
-  std::memcpy(At(0, to), At(0, from), static_cast<size_t>(planes_ * plane_floats_) * sizeof(float));
+  std::memcpy(At(0, to), At(0, from), static_cast<size_t>(planes_ * plane_bytes_));
 }
 
 }  // namespace weir::serve

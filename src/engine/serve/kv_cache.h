@@ -8,32 +8,34 @@
 //                     |  MarkCached: the prefix tree is one of the holders
 //                     '-> held by the tree alone: "cached"; one eviction away from free
 //
-// Layout    block-major: block, layer, keys then values, [kKvBlockTokens, kv_dim] elements. A
+// Layout    block-major: block, layer, keys then values, each as kernels/attend.h has them. A
 //           sequence that grows touches one run of memory, not one place for each layer.
-// Memory    reserved at once, touched (so resident) only as far as blocks were ever taken; the
-// block
+// Memory    reserved at once, touched (so resident) only as far as blocks were ever taken; the one
 //           freed last is taken first.
-// Bytes     BytesPerToken: 2 * layers * kv_dim * 4. A 1.1B Llama shape (22 layers, 4 KV heads of
-// 64):
-//           45056.
+// Bytes     BytesPerToken. A 1.1B Llama shape (22 layers, 4 KV heads of 64): 45056 in F32, 22528 in
+//           F16, 11968 in 8 bits.
 // Threads   one at a time; rows of different blocks may be written in parallel.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
+#include "engine/kernels/attend.h"
 #include "engine/model/config.h"
 
 namespace weir::serve {
 
-inline constexpr int kKvBlockTokens = 32;
+inline constexpr int kKvBlockTokens = static_cast<int>(kernels::kKvBlockTokens);
+using kernels::KvType;
 
 class KvCache {
  public:
-  KvCache(const model::ModelConfig& config, int64_t blocks);
+  KvCache(const model::ModelConfig& config, int64_t blocks, KvType type = KvType::kF32);
 
-  static int64_t BytesPerToken(const model::ModelConfig& config);
+  static int64_t BytesPerToken(const model::ModelConfig& config, KvType type = KvType::kF32);
   static int64_t BlocksFor(int64_t tokens) {
     return (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
   }
@@ -57,19 +59,24 @@ class KvCache {
   // All of a block, all layers. `to` has one holder.
   void Copy(int32_t from, int32_t to);
 
-  float* Keys(int layer, int32_t block) { return At(2 * layer, block); }  // [tokens, kv_dim]
-  float* Values(int layer, int32_t block) { return At(2 * layer + 1, block); }
+  const kernels::KvShape& shape() const { return shape_; }
+  std::byte* Keys(int layer, int32_t block) { return At(2 * layer, block); }
+  std::byte* Values(int layer, int32_t block) { return At(2 * layer + 1, block); }
 
  private:
-  float* At(int plane, int32_t block) {
-    return data_.get() + (static_cast<int64_t>(block) * planes_ + plane) * plane_floats_;
+  struct Free {
+    void operator()(std::byte* memory) const { std::free(memory); }
+  };
+  std::byte* At(int plane, int32_t block) {
+    return data_.get() + (static_cast<int64_t>(block) * planes_ + plane) * plane_bytes_;
   }
   void CountCached(int32_t block, int by);
 
+  kernels::KvShape shape_;
   int64_t blocks_;
   int64_t planes_;  // of a block: keys and values of each layer
-  int64_t plane_floats_;
-  std::unique_ptr<float[]> data_;
+  int64_t plane_bytes_;
+  std::unique_ptr<std::byte, Free> data_;
   std::vector<int32_t> free_;  // a stack: the block given back last is warm
   std::vector<int32_t> holders_;
   std::vector<uint8_t> in_tree_;

@@ -171,7 +171,8 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
       return bad(tensor, fmt::format("has shape [{}], expected [{}]", fmt::join(tensor.shape, ", "),
                                      fmt::join(shape, ", ")));
     }
-    if (model::HasNonFinite(tensor)) return bad(tensor, "holds NaN or infinity");
+    if (kernels::StoredNonFinite(tensor.type, tensor.data))
+      return bad(tensor, "holds NaN or infinity");
     const std::byte* data = tensor.data.data();
     if (reinterpret_cast<uintptr_t>(data) % alignof(float) != 0) {
       adapter->copies_.push_back(std::make_unique<std::byte[]>(tensor.data.size()));
@@ -180,7 +181,7 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
     }
     adapter->bytes_ += static_cast<int64_t>(tensor.data.size());
     adapter->max_rank_ = std::max(adapter->max_rank_, static_cast<int>(rank));
-    const kernels::DType type = model::KernelType(tensor.type);
+    const kernels::DType type = tensor.type;
     const double alpha = Patterned(settings.alpha_pattern, name->module, settings.alpha);
     const auto scale = static_cast<float>(
         alpha / (settings.rank_stabilized ? std::sqrt(wanted_rank) : wanted_rank));

@@ -12,6 +12,7 @@
 #include "engine/model/random_model.h"
 #include "engine/model/weights.h"
 #include "engine/serve/forward.h"
+#include "engine/serve/reference_forward.h"
 #include "engine/serve/sampler.h"
 #include "io/files.h"
 
@@ -50,8 +51,9 @@ inline std::vector<int32_t> GreedyByRecomputation(const model::Model& model,
                                                   std::vector<int32_t> tokens, int n) {
   std::vector<int32_t> out;
   const auto vocabulary = static_cast<size_t>(model.config().vocab_size);
+  Reference reference(model);
   for (int i = 0; i < n; ++i) {
-    const std::vector<float> logits = ReferenceLogits(model, tokens);
+    const std::vector<float> logits = reference.Logits(tokens);
     const auto used = static_cast<size_t>(model.tokenizer().vocab_size());
     out.push_back(Greedy(std::span(logits).last(vocabulary).first(used)));
     tokens.push_back(out.back());

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "engine/model/architecture.h"
 
 namespace weir::train {
 namespace {
