@@ -9,9 +9,9 @@
 //
 // ToolCallParser takes text as it is decoded, in pieces of any size, and gives out what the client
 // may see: content at once (but for an end that may still become a marker), a call's name when
-// it is complete and its arguments as they come, byte for byte as the model wrote them. A call that
-// is not whole JSON when the output ends becomes content again where no part of it was given out,
-// and is marked as cut otherwise.
+// it is complete and its arguments as they come, byte for byte as the model wrote them. What begins
+// like a call and is none becomes content again; one that ends in the middle of its arguments is
+// marked as cut.
 // Threads: one parser, one sequence. Bounds: kMaxHeldBytes of text held back, kMaxToolCalls calls.
 #pragma once
 
@@ -30,7 +30,7 @@ enum class ToolFormat : uint8_t { kPlain, kHermes, kLlama3, kMistral };
 std::string_view NameOf(ToolFormat format);
 
 inline constexpr int kMaxToolCalls = 128;
-inline constexpr size_t kMaxHeldBytes = size_t{1} << 20;
+inline constexpr size_t kMaxHeldBytes = size_t{1} << 16;
 
 // What the text of a chat template says about the model's format.
 ToolFormat DetectToolFormat(std::string_view chat_template);
@@ -51,8 +51,8 @@ struct ToolDelta {
 
 class ToolCallParser {
  public:
-  // `id_seed` makes the ids of this answer's calls: another answer, another seed. With `tools`
-  // (names), JSON that names none of them is content.
+  // `id_seed` makes the ids of this answer's calls: another answer, another seed. In formats
+  // without a marker, JSON that names none of `tools` is content (an empty list: any name will do).
   ToolCallParser(ToolFormat format, std::vector<std::string> tools, uint64_t id_seed);
   ToolDelta Push(std::string_view text);
   ToolDelta Finish();
@@ -61,25 +61,29 @@ class ToolCallParser {
 
  private:
   enum class State : uint8_t;
-  void Step(ToolDelta& out, bool final);
+  bool Step(ToolDelta& out, bool final);  // false: nothing more without more text
   bool Content(ToolDelta& out, bool final);
-  bool Head(ToolDelta& out, bool final);
-  bool Arguments(ToolDelta& out, bool final);
-  bool Tail(ToolDelta& out, bool final);
-  void Begin(ToolDelta& out, std::string name, std::string id);
-  std::string NewId();
+  bool Head(ToolDelta& out);
+  bool Arguments(ToolDelta& out);
+  bool Tail();
+  bool After();
+  void Begin(ToolDelta& out, const std::string& name, std::string id);
+  void GiveUp(ToolDelta& out, size_t bytes);  // the next `bytes` are content after all
 
   ToolFormat format_;
   std::vector<std::string> tools_;
   uint64_t id_seed_;
+  State state_;
   int calls_ = 0;
   bool cut_ = false;
-  State state_;
-  std::string held_;  // text not yet given out
-  bool in_list_ = false, wrapped_ = false, started_ = false;
-  // Within arguments: how deep, and whether in a string or after a backslash.
+  std::string held_;      // text that has not been given out
+  size_t head_ = 0;       // where in it a call begins, behind its marker
+  bool started_ = false;  // formats without a marker: the answer is text
+  bool in_list_ = false;  // [{...}, ...]
+  bool wrapped_ = false;  // the arguments are a member of an object
+  // Within arguments.
   int depth_ = 0;
-  bool in_string_ = false, escaped_ = false, scalar_ = false, any_ = false;
+  bool in_string_ = false, escaped_ = false;
 };
 
 // The grammar (grammar/ebnf.h) of an answer that must call a tool: `tools` as in the request
