@@ -62,6 +62,7 @@ class Scanner {
     uint32_t size;  // bytes
   };
   bool End(size_t i) const { return i >= text_.size(); }
+  void Skip(size_t n) { text_.remove_prefix(n); }
   Char At(size_t i) const {
     const auto byte = static_cast<uint8_t>(text_[i]);
     if (byte < 128) return {Bit(ascii_[byte]), 1};
@@ -244,21 +245,42 @@ std::optional<PreTokenizer> ScannerOf(const SplitStep& step) {
 
 }  // namespace
 
-size_t FirstWord(PreTokenizer pre, std::string_view text) {
-  const Scanner scanner(text);
+namespace {
+
+template <class First>
+size_t Lengths(std::string_view text, std::span<uint32_t> lengths, const First& first) {
+  size_t count = 0;
+  for (Scanner scanner(text); count < lengths.size() && !scanner.End(0); ++count) {
+    const size_t n = first(scanner);
+    // (A word of 4 GB is cut: its tokens are merged in parts.)
+    lengths[count] = static_cast<uint32_t>(std::min<size_t>(n, UINT32_MAX));
+    scanner.Skip(lengths[count]);
+  }
+  return count;
+}
+
+}  // namespace
+
+size_t FirstWords(PreTokenizer pre, std::string_view text, std::span<uint32_t> lengths) {
   switch (pre) {
     case PreTokenizer::kGpt2:
-      return scanner.Gpt2();
+      return Lengths(text, lengths, [](const Scanner& s) { return s.Gpt2(); });
     case PreTokenizer::kLlama3:
-      return scanner.Llama3(3);
+      return Lengths(text, lengths, [](const Scanner& s) { return s.Llama3(3); });
     case PreTokenizer::kQwen2:
-      return scanner.Llama3(1);
+      return Lengths(text, lengths, [](const Scanner& s) { return s.Llama3(1); });
     case PreTokenizer::kTekken:
-      return scanner.ByCase(1, false);
+      return Lengths(text, lengths, [](const Scanner& s) { return s.ByCase(1, false); });
     case PreTokenizer::kGpt4o:
-      return scanner.ByCase(3, true);
+      return Lengths(text, lengths, [](const Scanner& s) { return s.ByCase(3, true); });
   }
-  return text.size();
+  return 0;
+}
+
+size_t FirstWord(PreTokenizer pre, std::string_view text) {
+  uint32_t length = 0;
+  FirstWords(pre, text, std::span(&length, 1));
+  return length;
 }
 
 std::string_view PatternOf(PreTokenizer pre) {
@@ -507,11 +529,13 @@ std::vector<SplitStep> StepsOf(Steps steps) {
       return isolated({R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2Pattern, "[0-9][0-9][0-9]"});
     case Steps::kDeepSeekLlm:
       return isolated({"[\r\n]",
-                       "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-"
+                       "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-"
+                       "Ᏽᏸ-"
                        "ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚ"
                        "Ḁ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼ\\u1FBEῂ-ῄῆ-ῌῐ-ΐῖ-\\u1FDBῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-"
                        "ℝℤ\\u2126ℨ\\u212A-ℭℯ-ℴ"
-                       "ℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-"
+                       "ℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-"
+                       "𐑏𐒰-"
                        "𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
                        "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$", kHan, R"(\p{N}+)"});
     case Steps::kDeepSeekCoder:

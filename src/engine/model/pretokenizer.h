@@ -18,6 +18,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,8 @@ namespace weir::model {
 
 // The length of the first word of `text`, which is not empty.
 size_t FirstWord(PreTokenizer pre, std::string_view text);
+// The lengths of the first words of `text`, as many as there are or `lengths` holds; how many.
+size_t FirstWords(PreTokenizer pre, std::string_view text, std::span<uint32_t> lengths);
 // The pattern as tokenizer.json writes it.
 std::string_view PatternOf(PreTokenizer pre);
 
@@ -55,10 +58,13 @@ class Splitter {
   template <class Word>
   void ForEach(std::string_view text, const Word& word) const {
     if (scanner_) {
+      uint32_t lengths[128];
       while (!text.empty()) {
-        const size_t n = FirstWord(*scanner_, text);
-        word(text.substr(0, n));
-        text.remove_prefix(n);
+        const size_t count = FirstWords(*scanner_, text, lengths);
+        for (size_t i = 0; i < count; ++i) {
+          word(text.substr(0, lengths[i]));
+          text.remove_prefix(lengths[i]);
+        }
       }
       return;
     }

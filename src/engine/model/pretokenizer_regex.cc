@@ -1,5 +1,7 @@
 #include "engine/model/pretokenizer_regex.h"
 
+#include <algorithm>
+
 #include "engine/model/utf8_class.h"
 
 namespace weir::model {
@@ -8,14 +10,30 @@ namespace {
 using Kind = RegexNode::Kind;
 constexpr size_t kMaxProgram = 1 << 16;
 
+bool MayBeEmpty(const RegexNode& node) {
+  switch (node.kind) {
+    case Kind::kSet:
+      return false;
+    case Kind::kSequence:
+      return std::all_of(node.children.begin(), node.children.end(), MayBeEmpty);
+    case Kind::kAlternatives:
+      return std::any_of(node.children.begin(), node.children.end(), MayBeEmpty);
+    case Kind::kRepeat:
+      return node.min == 0 || MayBeEmpty(node.children.front());
+    default:
+      return true;
+  }
+}
+
 }  // namespace
 
 struct SplitRegex::Run {
   std::span<const uint32_t> codes;
   int64_t steps = 0;
   int depth = 0;
+  std::vector<int64_t> slots;
   struct Back {
-    int pc;
+    int pc;             // below 0: slot -1 - pc gets the value `low` back
     int64_t low, high;  // positions to try, from the high end (a lazy span: from the low one)
     bool lazy;
   };
@@ -83,7 +101,10 @@ Status SplitRegex::Compile(const RegexNode& node) {
         const int optional = node.max < 0 ? 1 : node.max - node.min;
         for (int i = 0; i < optional; ++i) {
           splits.push_back(emit({.op = Op::kSplit, .lazy = node.lazy}));
+          const int slot = node.max < 0 && MayBeEmpty(body) ? slots_++ : -1;
+          if (slot >= 0) emit({.op = Op::kMark, .a = slot});
           TRY(Compile(body));
+          if (slot >= 0) emit({.op = Op::kProgress, .a = slot});
         }
         if (node.max < 0) emit({.op = Op::kJump, .a = splits.back()});
         for (const int split : splits) {
@@ -196,12 +217,27 @@ int64_t SplitRegex::Match(Run& run, int pc, int64_t at) const {
         pc = i.a;
         break;
       }
+      case Op::kMark: {
+        int64_t& slot = run.slots[static_cast<size_t>(i.a)];
+        run.backs.push_back({-1 - i.a, slot, slot, false});
+        slot = at;
+        ++pc;
+        break;
+      }
+      case Op::kProgress:
+        ok = at != run.slots[static_cast<size_t>(i.a)];
+        ++pc;
+        break;
       case Op::kMatch:
         result = at;
         break;
     }
     if (result >= 0) break;
     if (ok) continue;
+    while (run.backs.size() > floor && run.backs.back().pc < 0) {
+      run.slots[static_cast<size_t>(-1 - run.backs.back().pc)] = run.backs.back().low;
+      run.backs.pop_back();
+    }
     if (run.backs.size() == floor) break;
     Run::Back& back = run.backs.back();
     pc = back.pc;
@@ -231,6 +267,7 @@ std::vector<std::pair<size_t, size_t>> SplitRegex::FindAll(std::string_view text
   offsets.push_back(text.size());
   Run run;
   run.codes = codes;
+  run.slots.assign(static_cast<size_t>(slots_), -1);
   std::vector<std::pair<size_t, size_t>> found;
   for (size_t at = 0; at <= codes.size();) {
     run.steps = 0;

@@ -36,6 +36,8 @@ class SplitRegex {
     kWordEdge,
     kLook,
     kAtomic,
+    kMark,      // remembers the place in slot a
+    kProgress,  // fails at the place that slot a remembers: a loop that read nothing
     kMatch
   };
   struct Instruction {
@@ -61,6 +63,7 @@ class SplitRegex {
 
   std::vector<Instruction> program_;
   std::vector<Set> sets_;
+  int slots_ = 0;
 };
 
 }  // namespace weir::model

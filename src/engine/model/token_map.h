@@ -25,7 +25,15 @@ inline uint64_t HashBytes(std::string_view bytes) {
     h ^= h >> 32;
   }
   uint64_t tail = 0;
-  for (size_t i = 0; i < n; ++i) tail |= uint64_t{static_cast<uint8_t>(p[i])} << (8 * i);
+  if (n >= 4) {  // two loads that overlap
+    uint32_t front, back;
+    std::memcpy(&front, p, 4);
+    std::memcpy(&back, p + n - 4, 4);
+    tail = front | uint64_t{back} << 32;
+  } else if (n > 0) {
+    tail = static_cast<uint8_t>(p[0]) | uint64_t{static_cast<uint8_t>(p[n / 2])} << 8 |
+           uint64_t{static_cast<uint8_t>(p[n - 1])} << 16;
+  }
   h = (h ^ tail) * kOdd;
   return h ^ (h >> 29);
 }

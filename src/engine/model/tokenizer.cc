@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "engine/model/tokenizer_impl.h"
 #include "engine/model/utf8.h"
@@ -26,28 +27,50 @@ constexpr std::string_view kStopNames[] = {"<|endoftext|>",
                                            "<eos>",
                                            "<|END_OF_TURN_TOKEN|>"};
 
-// Where a word of this text was seen before, so that its tokens are copied and not merged again.
-// Direct-mapped; entries point into the text and the output of one call, so that nothing is shared
-// and nothing outlives it.
+// The words of this text that were met before, and their tokens, so that they are not merged again.
+// Direct-mapped; it belongs to one call, so that nothing is shared and nothing outlives it. A word
+// of up to 16 bytes is its own key; longer ones are not kept.
 class WordCache {
  public:
+  static constexpr size_t kMaxBytes = 16;
+  struct Entry {
+    uint64_t low = 0, high = 0;    // the word, zeros behind it
+    uint32_t size = 0;             // bytes; 0: empty
+    uint32_t count = 0;            // tokens
+    uint32_t first = 0;            // of more than one token: where they stand in the output
+    Tokenizer::TokenId token = 0;  // of one
+  };
   explicit WordCache(size_t text_bytes) {
     if (text_bytes < kWorthIt) return;
     // About one entry for each word of a short text: clearing the table is a cost too.
     bits_ = std::min(kMostBits, static_cast<int>(std::bit_width(text_bytes / 8)));
     entries_.resize(size_t{1} << bits_);
   }
-  struct Entry {
-    std::string_view word;
-    uint32_t first = 0, count = 0;  // tokens in the output
-  };
-  Entry* Find(uint64_t hash) {
-    return entries_.empty() ? nullptr : &entries_[hash >> (64 - bits_)];
+  bool on() const { return !entries_.empty(); }
+
+  // The entry for a word, which may hold another. `end`: of the text that the word is in.
+  Entry& At(std::string_view word, const char* end, Entry& key) {
+    if (word.data() + kMaxBytes <= end) {
+      std::memcpy(&key.low, word.data(), 8);
+      std::memcpy(&key.high, word.data() + 8, 8);
+      const size_t n = word.size();
+      key.low &= n >= 8 ? ~uint64_t{0} : (uint64_t{1} << (8 * n)) - 1;
+      key.high &= n >= 16 ? ~uint64_t{0} : n <= 8 ? 0 : (uint64_t{1} << (8 * (n - 8))) - 1;
+    } else {
+      char bytes[kMaxBytes] = {};
+      std::memcpy(bytes, word.data(), word.size());
+      std::memcpy(&key.low, bytes, 8);
+      std::memcpy(&key.high, bytes + 8, 8);
+    }
+    key.size = static_cast<uint32_t>(word.size());
+    uint64_t hash = (key.low ^ (key.high * 0xC2B2AE3D27D4EB4Fu)) * 0x9E3779B97F4A7C15u;
+    hash = (hash ^ (hash >> 32)) * 0x9E3779B97F4A7C15u;
+    return entries_[hash >> (64 - bits_)];
   }
 
  private:
   static constexpr size_t kWorthIt = 256;  // bytes of text below which the table costs more
-  static constexpr int kMostBits = 14;
+  static constexpr int kMostBits = 15;     // 1 MB
   int bits_ = 0;
   std::vector<Entry> entries_;
 };
@@ -211,36 +234,38 @@ void Tokenizer::Impl::MergeWord(std::string_view word, Scratch& scratch,
 void Tokenizer::Impl::EncodeWords(std::string_view text, std::vector<TokenId>& out) const {
   WordCache cache(text.size());
   Scratch scratch;
+  const char* const end = text.data() + text.size();
+  const auto make = [&](std::string_view word) {
+    const TokenId id = kind == TokenizerKind::kByteBpe || whole_words ? map.Find(word) : -1;
+    if (id < 0) return MergeWord(word, scratch, out);
+    if (whole_words) return out.push_back(id);
+    std::atomic<uint8_t>& known = merges_to_itself[static_cast<size_t>(id)];
+    const uint8_t itself = known.load(std::memory_order_relaxed);
+    if (itself == 1) return out.push_back(id);
+    const size_t first = out.size();
+    MergeWord(word, scratch, out);
+    if (itself == 0) {
+      const bool same = out.size() == first + 1 && out[first] == id;
+      known.store(same ? 1 : 2, std::memory_order_relaxed);
+    }
+  };
   const auto word_to_tokens = [&](std::string_view word) {
-    const uint64_t hash = HashBytes(word);
-    WordCache::Entry* entry = cache.Find(hash);
-    if (entry != nullptr && entry->word == word) {
-      const size_t first = entry->first, count = entry->count;
+    if (!cache.on() || word.size() > WordCache::kMaxBytes) return make(word);
+    WordCache::Entry key;
+    WordCache::Entry& entry = cache.At(word, end, key);
+    if (entry.low == key.low && entry.high == key.high && entry.size == key.size) {
+      if (entry.count == 1) return out.push_back(entry.token);
+      const size_t first = entry.first, count = entry.count;
       for (size_t i = 0; i < count; ++i) out.push_back(out[first + i]);
       return;
     }
     const size_t first = out.size();
-    const TokenId id = kind == TokenizerKind::kByteBpe || whole_words ? map.Find(word, hash) : -1;
-    if (id >= 0 && whole_words) {
-      out.push_back(id);
-    } else if (id >= 0) {
-      std::atomic<uint8_t>& known = merges_to_itself[static_cast<size_t>(id)];
-      uint8_t itself = known.load(std::memory_order_relaxed);
-      if (itself == 1) {
-        out.push_back(id);
-      } else {
-        MergeWord(word, scratch, out);
-        if (itself == 0) {
-          itself = out.size() == first + 1 && out[first] == id ? 1 : 2;
-          known.store(itself, std::memory_order_relaxed);
-        }
-      }
-    } else {
-      MergeWord(word, scratch, out);
-    }
-    if (entry != nullptr && out.size() <= UINT32_MAX) {
-      *entry = {word, static_cast<uint32_t>(first), static_cast<uint32_t>(out.size() - first)};
-    }
+    make(word);
+    if (out.size() > UINT32_MAX) return;
+    entry = key;
+    entry.first = static_cast<uint32_t>(first);
+    entry.count = static_cast<uint32_t>(out.size() - first);
+    entry.token = entry.count > 0 ? out[first] : 0;
   };
   const auto by_marks = [&](std::string_view rest) {
     while (!rest.empty()) {
