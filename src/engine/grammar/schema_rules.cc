@@ -536,6 +536,28 @@ class Maker {
     return types;
   }
 
+  // One value, with white space where it may be.
+  NodeId Exactly(const Json& value) {
+    if ((!value.is_object() && !value.is_array()) || value.empty()) {
+      return rules_.Bytes(Dump(value));
+    }
+    const bool object = value.is_object();
+    std::vector<NodeId> parts = {rules_.Bytes(object ? "{" : "["), Space()};
+    bool first = true;
+    for (const auto& [name, member] : value.items()) {
+      if (!first) parts.push_back(Comma());
+      first = false;
+      if (object) {
+        parts.push_back(rules_.Bytes(Dump(name)));
+        parts.push_back(Colon());
+      }
+      parts.push_back(Exactly(member));
+    }
+    parts.push_back(Space());
+    parts.push_back(rules_.Bytes(object ? "}" : "]"));
+    return rules_.Sequence(std::move(parts));
+  }
+
   Result<NodeId> Values(const Json& schema, uint32_t types, const std::string& path) {
     for (const auto& [key, value] : schema.items()) {
       if (IsAnnotation(key) || key == "type" || key == "enum" || key == "const" ||
@@ -549,7 +571,7 @@ class Maker {
     std::vector<NodeId> all;
     for (const Json& value : list) {
       if (schema.contains("const") && value != schema["const"]) continue;
-      if (HasType(value, types)) all.push_back(rules_.Bytes(Dump(value)));
+      if (HasType(value, types)) all.push_back(Exactly(value));
     }
     if (schema.contains("nullable") && schema["nullable"] == true) {
       all.push_back(rules_.Bytes("null"));

@@ -100,7 +100,7 @@ LANGUAGE = r"""
 {% for x in l %}{{ loop.index }}/{{ loop.length }}:{{ x }}{{ "," if not loop.last }}{% endfor %}
 {% for x in l %}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}{{ loop.cycle("a", "b") }}{{ loop.previtem }}{{ loop.nextitem }} {% endfor %}
 {% for x in l if x > 1 %}{{ loop.index }}{{ x }}{% else %}none{% endfor %} {% for x in none_list %}x{% else %}none{% endfor %} {% for x in missing %}x{% else %}und{% endfor %}
-{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %} {% for k in d %}{{ k }}{% endfor %} {% for c in "héy" %}{{ c }}.{% endfor %} {% for a, (b) in [[1, 2]] %}{{ a }}{{ b }}{% endfor %}
+{% for k, v in d.items() %}{{ k }}={{ v }};{% endfor %} {% for k in d %}{{ k }}{% endfor %} {% for c in "héy" %}{{ c }}.{% endfor %} {% for (a, b) in [[1, 2]] %}{{ a }}{{ b }}{% endfor %}
 {% for x in l %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% if x == 2 %}{% break %}{% endif %}{% endfor %}
 {% for a in nested %}{% for b in a %}{{ loop.index }}{{ b }}{% endfor %};{% endfor %} {% for x in l %}{{ loop.changed(x > 1) }}{% endfor %}
 {% set x = 1 %}{% for i in l %}{% set x = x + i %}{{ x }} {% endfor %}{{ x }}
