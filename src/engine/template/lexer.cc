@@ -161,7 +161,6 @@ class Lexer {
     const bool minus = i < source_.size() && source_[i] == '-';
     if (minus) ++i;
     if (!eat("%}")) return false;
-    if (!minus && i < source_.size() && source_[i] == '\n') ++i;
     const size_t begin = i;
     for (size_t at = source_.find("{%", i); at != std::string::npos;
          at = source_.find("{%", at + 2)) {
