@@ -179,7 +179,7 @@ Result<Row> ServingRow(const CsvTable& t, size_t i) {
   r.release = version.empty() ? engine : engine + " " + version;
   r.shape = TRY(FindModel(r.model));
   r.accelerator = TRY(FindAccelerator(r.system));
-  r.keys = {engine, r.accelerator.name, version.empty() ? "unstated" : version};
+  r.keys = {engine, r.accelerator.name, version};
   r.serve_layout.precision = TRY(ParsePrecision(t.Cell(i, "precision")));
   if (mode != "agg" && mode != "disagg")
     return Error(Code::kInvalidArgument,
