@@ -4,6 +4,7 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
+#include <charconv>
 
 #include <filesystem>
 
@@ -165,6 +166,45 @@ void AddLoan(CLI::App& app, int& exit_status) {
       ->required();
 }
 
+// "h100=16,weight=2,borrow=8,lend=4" as wire::TypeQuota.
+Result<wire::Json> QuotasOf(const std::vector<std::string>& texts) {
+  wire::Json all = wire::Json::array();
+  for (const std::string& text : texts) {
+    const auto bad = [&](std::string_view what) {
+      return Error(Code::kInvalidArgument, fmt::format("--quota: \"{}\" {}", text, what))
+          .Hint("such as h100=16 or h100=16,weight=2,borrow=8,lend=4");
+    };
+    wire::Json quota = wire::Json::object();
+    size_t at = 0;
+    while (at <= text.size()) {
+      const size_t end = std::min(text.find(',', at), text.size());
+      const std::string part = text.substr(at, end - at);
+      const size_t equals = part.find('=');
+      if (equals == std::string::npos || equals == 0) return bad("is not TYPE=GUARANTEE");
+      const std::string name = part.substr(0, equals), value = part.substr(equals + 1);
+      int64_t number = 0;
+      const auto [stop, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+      if (error != std::errc() || stop != value.data() + value.size())
+        return bad(fmt::format("has \"{}\" where a whole number belongs", value));
+      if (at == 0) {
+        quota["type"] = name;
+        quota["guarantee_slots"] = number;
+      } else if (name == "weight") {
+        quota["weight"] = number;
+      } else if (name == "borrow") {
+        quota["borrow_limit_slots"] = number;
+      } else if (name == "lend") {
+        quota["lend_limit_slots"] = number;
+      } else {
+        return bad(fmt::format("has \"{}\", which is not one of weight, borrow, lend", name));
+      }
+      at = end + 1;
+    }
+    all.push_back(std::move(quota));
+  }
+  return all;
+}
+
 void AddTeam(CLI::App& app, int& exit_status) {
   CLI::App* team = AddGroup(app, "team", "Owners of work and of quotas: list, put, remove");
   AddLeaf(
@@ -172,10 +212,25 @@ void AddTeam(CLI::App& app, int& exit_status) {
         return ListAndShow<wire::Team>(
             flags, "/api/v1/teams", [](const auto& all) { return ShowTeams(all, Style::For()); });
       });
+  AddLeaf(*team, "tree", "The tree of quotas: entitlement, use, lent and borrowed slots",
+          "  weir team tree", exit_status, [](const ClientFlags& flags) -> Status {
+            const Client client = TRY(Client::Open(flags));
+            const auto view = TRY(client.GetAs<wire::LabView>("/api/v1/lab"));
+            if (flags.json) {
+              wire::Json all = wire::Json::array();
+              for (const wire::QuotaView& q : view.quotas) all.push_back(wire::ToJson(q));
+              fmt::print("{}\n", all.dump(2));
+              return {};
+            }
+            std::fputs(ShowQuotas(view, Style::For()).c_str(), stdout);
+            return {};
+          });
   struct Given {
     std::string name;
     std::optional<std::string> team_class, parent;
-    std::optional<int64_t> guarantee, weight, lend_limit;
+    std::optional<int64_t> guarantee, weight, lend_limit, borrow_limit;
+    std::optional<double> budget_slot_h, budget_usd, user_budget_slot_h, user_budget_usd;
+    std::vector<std::string> quotas;
   };
   auto given = std::make_shared<Given>();
   CLI::App* put = AddLeaf(*team, "put", "Create a team, or change what is given of one",
@@ -196,6 +251,17 @@ void AddTeam(CLI::App& app, int& exit_status) {
                             if (given->weight) team_json["weight"] = *given->weight;
                             if (given->lend_limit)
                               team_json["lend_limit_slots"] = *given->lend_limit;
+                            if (given->borrow_limit)
+                              team_json["borrow_limit_slots"] = *given->borrow_limit;
+                            for (const auto& [field, value] :
+                                 {std::pair("budget_slot_h", given->budget_slot_h),
+                                  std::pair("budget_usd", given->budget_usd),
+                                  std::pair("user_budget_slot_h", given->user_budget_slot_h),
+                                  std::pair("user_budget_usd", given->user_budget_usd)}) {
+                              if (value) team_json[field] = *value;
+                            }
+                            if (!given->quotas.empty())
+                              team_json["quotas"] = TRY(QuotasOf(given->quotas));
                             if (!team_json.contains("class")) {
                               return Error(Code::kInvalidArgument, "--class: a new team needs one")
                                   .Hint("research or product");
@@ -210,6 +276,20 @@ void AddTeam(CLI::App& app, int& exit_status) {
   put->add_option("--guarantee", given->guarantee, "Slots it gets whenever it has work");
   put->add_option("--weight", given->weight, "Share of what nobody is guaranteed");
   put->add_option("--lend-limit", given->lend_limit, "Most slots out on loan; -1 = all");
+  put->add_option("--borrow-limit", given->borrow_limit,
+                  "Most slots beyond the guarantee; -1 = no limit");
+  put->add_option(
+         "--quota", given->quotas,
+         "Of one accelerator type: TYPE=GUARANTEE[,weight=N][,borrow=N][,lend=N]; as often "
+         "as needed, in place of those before")
+      ->type_size(1)
+      ->allow_extra_args(false);
+  put->add_option("--budget-slot-h", given->budget_slot_h, "Slot-hours it may use; -1 = no limit");
+  put->add_option("--budget-usd", given->budget_usd, "US dollars it may use; -1 = no limit");
+  put->add_option("--user-budget-slot-h", given->user_budget_slot_h,
+                  "Slot-hours each of its users may use; -1 = no limit");
+  put->add_option("--user-budget-usd", given->user_budget_usd,
+                  "US dollars each of its users may use; -1 = no limit");
   auto which = std::make_shared<std::string>();
   AddLeaf(*team, "remove", "Remove a team that has no work", "  weir team remove nlp", exit_status,
           [=](const ClientFlags& flags) -> Status {

@@ -21,9 +21,10 @@ constexpr int kExitJobCancelled = 21;
 
 struct JobFlags {
   std::string name, team, slots = "1", time_limit, memory, interval, grace, cwd;
-  bool checkpointable = false;
+  std::string deadline, widest;
+  bool checkpointable = false, whole_nodes = false, dry_run = false;
   int64_t priority = 0, retries = 2;
-  std::vector<std::string> env, command;
+  std::vector<std::string> env, command, types, sites, avoid;
 };
 
 Result<wire::JobSpec> SpecOf(const JobFlags& f) {
@@ -41,6 +42,18 @@ Result<wire::JobSpec> SpecOf(const JobFlags& f) {
   if (!f.interval.empty())
     spec.checkpoint_interval = TRY(DurationFlag("--checkpoint-interval", f.interval));
   if (!f.grace.empty()) spec.grace = TRY(DurationFlag("--grace", f.grace));
+  if (!f.deadline.empty()) {
+    const Duration left = TRY(DurationFlag("--deadline", f.deadline));
+    if (left.us <= 0)
+      return Error(Code::kInvalidArgument, "--deadline: it lies in the past")
+          .Hint("say how long from now, such as 8h");
+    spec.deadline = Now() + left;
+  }
+  spec.types = f.types;
+  spec.sites = f.sites;
+  spec.avoid = f.avoid;
+  spec.widest = f.widest;
+  spec.whole_nodes = f.whole_nodes;
   return spec;
 }
 
@@ -53,6 +66,11 @@ void AddJobSubmit(CLI::App& job, int& exit_status) {
       "  weir job submit --team research --name eval --time-limit 2h --memory 2GiB -- ./eval.sh",
       exit_status, [f](const ClientFlags& flags) -> Status {
         const wire::JobSpec spec = TRY(SpecOf(*f));
+        if (f->dry_run) {
+          return AskAndShow<wire::DryRunView>(
+              flags, "POST", "/api/v1/jobs/dry-run", wire::ToText(spec),
+              [](const wire::DryRunView& run) { return ShowDryRun(run, Style::For()); });
+        }
         return AskAndShow<wire::Job>(
             flags, "POST", "/api/v1/jobs", wire::ToText(spec), [](const wire::Job& j) {
               return fmt::format("{} is {}; follow it with `weir job logs -f {}`\n", j.id,
@@ -69,9 +87,16 @@ void AddJobSubmit(CLI::App& job, int& exit_status) {
   c->add_option("--priority", f->priority, "Higher first within its team");
   c->add_option("--retries", f->retries, "Runs after failed ones");
   c->add_option("--grace", f->grace, "Between SIGTERM and SIGKILL");
-  c->add_option("--env", f->env, "NAME=VALUE, as often as needed")
-      ->type_size(1)
-      ->allow_extra_args(false);
+  const auto several = [](CLI::Option* option) { option->type_size(1)->allow_extra_args(false); };
+  several(c->add_option("--env", f->env, "NAME=VALUE, as often as needed"));
+  several(c->add_option("--type", f->types, "Accelerator type that will do, as often as needed"));
+  several(c->add_option("--site", f->sites, "Site that will do, as often as needed"));
+  several(c->add_option("--avoid", f->avoid, "Node that will not do, as site/node"));
+  c->add_option("--widest", f->widest, "No further apart than one node, rack, leaf or spine");
+  c->add_flag("--whole-nodes", f->whole_nodes, "Nobody else on its nodes");
+  c->add_option("--deadline", f->deadline, "It is to have ended in so long, such as 8h");
+  c->add_flag("--dry-run", f->dry_run,
+              "Submit nothing: say where and when it would start and whom that would touch");
   c->add_option("--cwd", f->cwd, "Working directory; where you are if not said");
   c->add_option("command", f->command, "Program and arguments, after --")->required();
 }

@@ -1,9 +1,11 @@
 #include "app/show.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "base/units.h"
 
@@ -290,13 +292,56 @@ std::string ShowLoan(const wire::Loan& loan, Time now, const Style& style) {
   return table.empty() ? out : out + table.Print(style);
 }
 
+namespace {
+
+std::string Budget(const wire::Team& t) {
+  std::string out;
+  if (t.budget_slot_h >= 0) out = fmt::format("{:.6g} slot-h", t.budget_slot_h);
+  if (t.budget_usd >= 0) out += fmt::format("{}${:.2f}", out.empty() ? "" : ", ", t.budget_usd);
+  return Or(out);
+}
+
+}  // namespace
+
+std::string ShowQuotas(const wire::LabView& view, const Style& style) {
+  if (view.teams.empty()) return ShowTeams(view.teams, style);
+  std::map<std::string, std::vector<const wire::Team*>> below;
+  std::map<std::string, const wire::QuotaView*> quota;
+  std::set<std::string> names;
+  for (const wire::Team& t : view.teams) names.insert(t.name);
+  for (const wire::Team& t : view.teams) below[names.count(t.parent) ? t.parent : ""].push_back(&t);
+  for (const wire::QuotaView& q : view.quotas) quota[q.team] = &q;
+  Table table({"TEAM", "CLASS", ">ENTITLED", ">GUARANTEE", ">HOLDS", ">LENT", ">BORROWED",
+               ">WAITING", ">USED", "NOTE"});
+  const auto add = [&](const auto& self, const std::string& parent, size_t depth) -> void {
+    if (depth > view.teams.size()) return;
+    for (const wire::Team* t : below[parent]) {
+      const auto it = quota.find(t->name);
+      const wire::QuotaView q = it == quota.end() ? wire::QuotaView{} : *it->second;
+      table.Add(
+          {std::string(2 * depth, ' ') + t->name, std::string(wire::NameOf(t->team_class)),
+           t->team_class == wire::TeamClass::kProduct ? "-" : fmt::format("{:.1f}", q.entitled),
+           std::to_string(q.guarantee), std::to_string(q.held), std::to_string(q.lent),
+           std::to_string(q.borrowed), std::to_string(q.waiting),
+           fmt::format("{:.1f} slot-h{}", q.used_slot_h,
+                       q.used_usd > 0 ? fmt::format(", ${:.2f}", q.used_usd) : ""),
+           q.note});
+      self(self, t->name, depth + 1);
+    }
+  };
+  add(add, "", 0);
+  return table.Print(style);
+}
+
 std::string ShowTeams(const std::vector<wire::Team>& teams, const Style& style) {
   if (teams.empty()) return "no teams; `weir team put --help` shows how to make one\n";
-  Table table({"TEAM", "CLASS", "PARENT", ">GUARANTEE", ">WEIGHT", ">LENDS AT MOST", ">CREDIT"});
+  Table table({"TEAM", "CLASS", "PARENT", ">GUARANTEE", ">WEIGHT", ">LENDS AT MOST",
+               ">BORROWS AT MOST", ">BUDGET", ">CREDIT"});
   for (const wire::Team& t : teams) {
     table.Add({t.name, std::string(wire::NameOf(t.team_class)), Or(t.parent),
                std::to_string(t.guarantee_slots), std::to_string(t.weight),
                t.lend_limit_slots < 0 ? "all" : std::to_string(t.lend_limit_slots),
+               t.borrow_limit_slots < 0 ? "all" : std::to_string(t.borrow_limit_slots), Budget(t),
                fmt::format("{:.0f} slot-s", t.credit_slot_s)});
   }
   return table.Print(style);
@@ -380,8 +425,17 @@ std::string ShowWhy(const wire::WhyView& why, const Style& style) {
     out += fmt::format("  {}: {}\n", b.kind, Printable(b.text));
     if (!b.remedy.empty()) out += "    what would change it: " + Printable(b.remedy) + "\n";
   }
-  if (why.expected_wait_s)
-    out += "expected to start in " + Human(Duration::FromSeconds(*why.expected_wait_s)) + "\n";
+  if (!why.waits_for.empty())
+    out += fmt::format("it is to have the slots of {}\n",
+                       Printable(fmt::format("{}", fmt::join(why.waits_for, ", "))));
+  if (why.expected_wait_s) {
+    out += "expected to start in " + Human(Duration::FromSeconds(*why.expected_wait_s));
+    if (why.latest_wait_s && *why.latest_wait_s > *why.expected_wait_s)
+      out += ", in " + Human(Duration::FromSeconds(*why.latest_wait_s)) + " at the latest";
+    out += "\n";
+  }
+  if (!why.cheapest.empty()) out += "cheapest change: " + Printable(why.cheapest) + "\n";
+  if (!why.why_here.empty()) out += "why here: " + Printable(why.why_here) + "\n";
   if (!why.could_change.empty()) out += "could change: " + Printable(why.could_change) + "\n";
   if (!why.history.empty()) out += "from the journal\n";
   for (const wire::JournalRecord& record : why.history) {
@@ -393,6 +447,30 @@ std::string ShowWhy(const wire::WhyView& why, const Style& style) {
     }
     if (!numbers.empty()) out += "          on " + Printable(numbers) + "\n";
   }
+  return out;
+}
+
+std::string ShowDryRun(const wire::DryRunView& run, const Style& style) {
+  std::string out;
+  if (run.starts_now) {
+    out = fmt::format("it would start now on {}{}\n",
+                      Printable(fmt::format("{}", fmt::join(run.slots, ", "))),
+                      run.where.empty() ? "" : " (" + run.where + ")");
+  } else if (run.expected_wait_s) {
+    out = "it would start in about " + Human(Duration::FromSeconds(*run.expected_wait_s)) + "\n";
+  } else {
+    out = "it would wait, and nothing tells for how long\n";
+  }
+  for (const std::string& touched : run.touches) out += "for it " + Printable(touched) + "\n";
+  if (!run.blockers.empty()) out += "it would wait for\n";
+  for (const wire::BlockerView& b : run.blockers) {
+    out += fmt::format("  {}: {}\n", style.Paint(b.kind, Colour::kYellow), Printable(b.text));
+    if (!b.remedy.empty()) out += "    what would change it: " + Printable(b.remedy) + "\n";
+  }
+  if (!run.waits_for.empty())
+    out += fmt::format("it would have the slots of {}\n",
+                       Printable(fmt::format("{}", fmt::join(run.waits_for, ", "))));
+  if (!run.cheapest.empty()) out += "cheapest change: " + Printable(run.cheapest) + "\n";
   return out;
 }
 

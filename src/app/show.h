@@ -25,5 +25,7 @@ std::string ShowModels(const std::vector<wire::ModelVersion>& models, const Styl
 std::string ShowKeys(const std::vector<wire::KeyView>& keys, Time now, const Style& style);
 std::string ShowRecord(const wire::JournalRecord& record, const Style& style);
 std::string ShowWhy(const wire::WhyView& why, const Style& style);
+std::string ShowDryRun(const wire::DryRunView& run, const Style& style);
+std::string ShowQuotas(const wire::LabView& view, const Style& style);
 
 }  // namespace weir::app

@@ -232,7 +232,6 @@ Status Up(const Setup& setup) {
   ports.routing = &bridge;
   ports.probe = &probe;
   ports.files = &lab_files;
-  ports.decide = sched::Decide;
   const std::unique_ptr<control::ControlLoop> loop =
       TRY(control::ControlLoop::Open(ports, loop_options));
   control::LocalLab lab(*loop);

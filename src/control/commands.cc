@@ -1,8 +1,11 @@
 #include "control/commands.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace weir::control {
 namespace {
@@ -98,6 +101,98 @@ Status CheckJobSpec(const State& state, const wire::JobSpec& spec) {
   return {};
 }
 
+constexpr int64_t kMostSlots = 100'000'000;
+
+// Numbers that nobody means, types that no slot has, guarantees beyond what there is of a type.
+Status CheckQuotas(const State& state, const wire::Team& team) {
+  const auto absurd = [](const char* field, int64_t n) -> Status {
+    if (n <= kMostSlots) return {};
+    return Invalid("{}: {} is more than any lab has ({} at most)", field, n, kMostSlots);
+  };
+  TRY(absurd("guarantee_slots", team.guarantee_slots));
+  TRY(absurd("weight", team.weight));
+  TRY(absurd("lend_limit_slots", team.lend_limit_slots));
+  TRY(absurd("borrow_limit_slots", team.borrow_limit_slots));
+  std::map<std::string, int64_t> there;
+  for (const auto& [id, slot] : state.slots) ++there[slot.type];
+  std::set<std::string> seen;
+  for (size_t i = 0; i < team.quotas.size(); ++i) {
+    const wire::TypeQuota& quota = team.quotas[i];
+    const std::string field = fmt::format("quotas[{}]", i);
+    if (!seen.insert(quota.type).second)
+      return Invalid("{}.type: \"{}\" has a quota already", field, quota.type);
+    if (!there.empty() && there.count(quota.type) == 0)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{}.type: no slot of the lab is of type \"{}\"", field, quota.type))
+          .Hint("`weir slot list --json` shows the types");
+    TRY(AtLeast((field + ".guarantee_slots").c_str(), quota.guarantee_slots, 0));
+    TRY(AtLeast((field + ".weight").c_str(), quota.weight, 0));
+    TRY(AtLeast((field + ".borrow_limit_slots").c_str(), quota.borrow_limit_slots, -1));
+    TRY(AtLeast((field + ".lend_limit_slots").c_str(), quota.lend_limit_slots, -1));
+    int64_t guaranteed = quota.guarantee_slots;
+    for (const auto& [name, other] : state.teams) {
+      if (name == team.name || other.parent != team.parent) continue;
+      for (const wire::TypeQuota& q : other.quotas)
+        guaranteed += q.type == quota.type ? q.guarantee_slots : 0;
+    }
+    if (!there.empty() && guaranteed > there[quota.type])
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{}.guarantee_slots: with this one {} slots of type {} are "
+                               "guaranteed; the lab has {}",
+                               field, guaranteed, quota.type, there[quota.type]))
+          .Hint("lower another team's guarantee of that type first");
+  }
+  for (const auto& [field, value] :
+       {std::pair("budget_slot_h", team.budget_slot_h), std::pair("budget_usd", team.budget_usd),
+        std::pair("user_budget_slot_h", team.user_budget_slot_h),
+        std::pair("user_budget_usd", team.user_budget_usd)}) {
+    if (!(value >= 0) && value != -1)
+      return Invalid("{}: {} is neither -1 (no limit) nor a number from 0 on", field, value);
+  }
+  return {};
+}
+
+Status CheckPlacement(const State& state, const wire::JobSpec& spec, Time now) {
+  std::set<std::string> types, sites, nodes;
+  for (const auto& [id, slot] : state.slots) {
+    types.insert(slot.type);
+    sites.insert(slot.site);
+    nodes.insert(slot.site + "/" + slot.node);
+  }
+  const auto known = [](const char* field, const std::vector<std::string>& names,
+                        const std::set<std::string>& all) -> Status {
+    for (size_t i = 0; i < names.size(); ++i) {
+      if (all.empty() || all.count(names[i]) != 0) continue;
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{}[{}]: the lab has none called \"{}\"", field, i, names[i]))
+          .Hint(fmt::format("it has {}", fmt::join(all, ", ")));
+    }
+    return {};
+  };
+  TRY(known("types", spec.types, types));
+  TRY(known("sites", spec.sites, sites));
+  TRY(known("avoid", spec.avoid, nodes));
+  static const std::set<std::string> kLevels = {"", "node", "rack", "leaf", "spine", "site"};
+  if (kLevels.count(spec.widest) == 0)
+    return Invalid("widest: \"{}\" is not one of node, rack, leaf, spine, site", spec.widest);
+  int64_t fit = 0;
+  for (const auto& [id, slot] : state.slots) {
+    const auto in = [](const auto& some, const std::string& one) {
+      return some.empty() || std::find(some.begin(), some.end(), one) != some.end();
+    };
+    fit += in(spec.types, slot.type) && in(spec.sites, slot.site);
+  }
+  if (!state.slots.empty() && spec.min_slots > fit)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("min_slots: {} slots asked for; the lab has {} of the sites and types "
+                             "that will do",
+                             spec.min_slots, fit))
+        .Hint("ask for fewer, or for other types or sites too");
+  if (spec.deadline.is_set() && spec.deadline <= now)
+    return Invalid("deadline_us: {} is over already", Human(spec.deadline));
+  return {};
+}
+
 Status CheckServiceSpec(const State& state, const wire::ServiceSpec& spec) {
   TRY(CheckName("name", spec.name));
   const wire::Team* team = TRY(TeamNamed(state, spec.team));
@@ -173,6 +268,8 @@ Events PutTeam(const CommandContext& c, const wire::Team& team) {
   TRY(AtLeast("guarantee_slots", team.guarantee_slots, 0));
   TRY(AtLeast("weight", team.weight, 1));
   TRY(AtLeast("lend_limit_slots", team.lend_limit_slots, -1));
+  TRY(AtLeast("borrow_limit_slots", team.borrow_limit_slots, -1));
+  TRY(CheckQuotas(c.state, team));
   std::string above = team.parent;
   for (size_t hops = 0; !above.empty(); ++hops) {
     const auto parent = c.state.teams.find(above);
@@ -194,6 +291,18 @@ Events PutTeam(const CommandContext& c, const wire::Team& team) {
                              "{}",
                              guaranteed, there))
         .Hint("lower another team's guarantee first");
+  if (const auto above_it = c.state.teams.find(team.parent); above_it != c.state.teams.end()) {
+    int64_t below = team.guarantee_slots;
+    for (const auto& [name, other] : c.state.teams) {
+      if (name != team.name && other.parent == team.parent) below += other.guarantee_slots;
+    }
+    if (there > 0 && below > there)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("guarantee_slots: the teams below {} are then guaranteed {} slots; "
+                               "the lab has {}",
+                               team.parent, below, there))
+          .Hint("lower another team's guarantee first");
+  }
   const auto old = c.state.teams.find(team.name);
   if (old != c.state.teams.end() && old->second.team_class != team.team_class)
     return Error(Code::kFailedPrecondition,
@@ -233,6 +342,7 @@ Events RemoveTeam(const CommandContext& c, const std::string& which) {
 
 Events SubmitJob(const CommandContext& c, const wire::JobSpec& spec) {
   TRY(CheckJobSpec(c.state, spec));
+  TRY(CheckPlacement(c.state, spec, c.now));
   size_t waiting = 0;
   for (const auto& [id, job] : c.state.jobs) {
     if (HasEnded(job)) continue;

@@ -62,6 +62,9 @@ void DemandTracker::Rates(const wire::ServiceSpec& spec, Duration look_ahead) {
   if (span_s <= 0) return;
   forecast_.Observe(now, view_.arrivals_per_s);
   view_.forecast_per_s = forecast_.At(now + look_ahead);
+  season_.Observe(now, view_.arrivals_per_s);
+  if (const auto usual = season_.At(now, forecast_.level(), now + look_ahead))
+    view_.forecast_per_s = std::max(view_.forecast_per_s, *usual);
 }
 
 void DemandTracker::RateOfAReplica(int64_t ready, const sched::Policy& policy) {

@@ -2,7 +2,10 @@
 // rate of a replica. The marks above_since and below_since are set by sched::UpdateMarks.
 //
 // Rates      differences of counters over the last kRateWindow.
-// Forecast   sched::Forecast, for as long ahead as a replica needs to start.
+// Forecast   sched::Forecast, for as long ahead as a replica needs to start; or what the week so
+// far
+//            says of that time of day (sched::Season), if that is more: too many replicas cost idle
+//            slots for minutes, too few cost users their answers.
 // Rate of a replica  completions per ready replica while all of them are busy (requests wait, or
 //            every place is taken), over at least kBusyLeast and kBusyCompletions, smoothed. Before
 //            that has ever been seen the capacity is not known: a service that answers c per
@@ -48,6 +51,7 @@ class DemandTracker {
 
   std::deque<Sample> window_;
   sched::Forecast forecast_;
+  sched::Season season_;
   double busy_rate_ = 0;     // measured while busy; 0 = never
   double seen_rate_ = 0;     // best seen without being busy
   double guessed_rate_ = 0;  // from the time that requests took while it was not busy

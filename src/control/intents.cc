@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "control/commands.h"
 #include "control/settle.h"
@@ -14,9 +15,62 @@ using sched::ActionKind;
 using wire::HolderKind;
 using wire::LeasePhase;
 
+void Learned::Note(const State& state) {
+  std::vector<const wire::Job*> ended;
+  for (const auto& [id, job] : state.jobs) {
+    if (job.phase == wire::JobPhase::kDone && noted.count(id) == 0) ended.push_back(&job);
+  }
+  std::sort(ended.begin(), ended.end(), [](const wire::Job* a, const wire::Job* b) {
+    return std::tie(a->ended, a->id) < std::tie(b->ended, b->id);
+  });
+  for (const wire::Job* job : ended) {
+    noted.insert(job->id);
+    if (job->slot_s <= 0) continue;
+    const int64_t slots = std::max<int64_t>(job->spec.min_slots, 1);
+    history.Note({job->submitted_by, job->spec.team, job->spec.name, slots},
+                 Duration::FromSeconds(job->slot_s / static_cast<double>(slots)));
+  }
+  std::erase_if(noted, [&](const std::string& id) { return state.jobs.count(id) == 0; });
+}
+
+sched::JobState SchedJob(const State& state, const Sightings& sights, const wire::Job& job,
+                         const Guesses& guesses, const Learned& learned, const Budgets& budgets) {
+  sched::JobState js;
+  js.job = job;
+  js.restart_cost = guesses.job_restart;
+  if (const auto lease = state.leases.find(job.lease); lease != state.leases.end())
+    js.run_started = lease->second.active.is_set() ? lease->second.active : lease->second.opened;
+  js.last_checkpoint = js.run_started;
+  if (job.checkpoint) js.last_checkpoint = std::max(js.last_checkpoint, job.checkpoint->at);
+  if (const auto sight = sights.jobs.find(job.id); sight != sights.jobs.end()) {
+    js.job.progress = sight->second.progress;
+    if (sight->second.restart_cost.us > 0) js.restart_cost = sight->second.restart_cost;
+    js.steps_per_s = sight->second.steps_per_s;
+    js.exponent = static_cast<float>(SpeedUpExponent(sight->second.speeds));
+  }
+  if (const auto memo = state.job_memos.find(job.id); memo != state.job_memos.end()) {
+    js.last_slots = memo->second.last_slots;
+    js.last_cause = memo->second.last_cause;
+  }
+  const int64_t slots = std::max<int64_t>(job.spec.min_slots, 1);
+  const sched::RunEstimate estimate =
+      learned.history.Estimate({job.submitted_by, job.spec.team, job.spec.name, slots});
+  if (estimate.expected.us > 0) {
+    // What is left after earlier runs; one that has run for longer than expected has a tenth left.
+    const Duration ran = Duration::FromSeconds(job.slot_s / static_cast<double>(slots));
+    js.expected = std::max(estimate.expected - ran, estimate.expected / 10);
+    js.error = estimate.error;
+  }
+  if (job.lease.empty() && !budgets.Over(job.spec.team, job.submitted_by).empty())
+    js.hold = sched::Hold::kBudget;
+  return js;
+}
+
 sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
                               const std::map<std::string, DemandTracker>& demands, Time now,
-                              bool draining, const sched::Policy& policy, const Guesses& guesses) {
+                              bool draining, const sched::Policy& policy, const Guesses& guesses,
+                              const Learned& learned) {
+  const Budgets budgets(state, learned.prices, now);
   sched::Snapshot s;
   s.now = now;
   s.draining = draining;
@@ -24,6 +78,7 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
   for (const auto& [name, team] : state.teams) {
     s.teams.push_back(team);
     s.teams.back().credit_slot_s = CreditNow(state, team, now, half_life);
+    s.past_use[name] = PastSlots(state, name, now);
   }
   // In an exchange the slot is the old replica's until that has ended.
   std::map<std::string, std::string> holder_of;
@@ -38,27 +93,12 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
     const bool reachable = site == sights.sites.end() || site->second.reachable;
     s.slots.push_back({id, reachable && EffectiveSlot(state, slot).health == wire::SlotHealth::kUp,
                        holder_of.count(id) != 0 ? holder_of[id] : "",
-                       state.free_since.count(id) != 0 ? state.free_since.at(id) : Time{}});
+                       state.free_since.count(id) != 0 ? state.free_since.at(id) : Time{},
+                       slot.type, slot.topology, slot.leaves});
   }
   for (const auto& [id, job] : state.jobs) {
     if (HasEnded(job)) continue;
-    sched::JobState js;
-    js.job = job;
-    js.restart_cost = guesses.job_restart;
-    if (const auto lease = state.leases.find(job.lease); lease != state.leases.end())
-      js.run_started = lease->second.active.is_set() ? lease->second.active : lease->second.opened;
-    js.last_checkpoint = js.run_started;
-    if (job.checkpoint) js.last_checkpoint = std::max(js.last_checkpoint, job.checkpoint->at);
-    if (const auto sight = sights.jobs.find(id); sight != sights.jobs.end()) {
-      js.job.progress = sight->second.progress;
-      if (sight->second.restart_cost.us > 0) js.restart_cost = sight->second.restart_cost;
-      js.steps_per_s = sight->second.steps_per_s;
-    }
-    if (const auto memo = state.job_memos.find(id); memo != state.job_memos.end()) {
-      js.last_slots = memo->second.last_slots;
-      js.last_cause = memo->second.last_cause;
-    }
-    s.jobs.push_back(std::move(js));
+    s.jobs.push_back(SchedJob(state, sights, job, guesses, learned, budgets));
   }
   for (const auto& [id, service] : state.services) {
     sched::ServiceState ss;

@@ -9,9 +9,11 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "control/budget.h"
 #include "control/demand.h"
 #include "control/events.h"
 #include "control/ports.h"
@@ -19,6 +21,7 @@
 #include "control/state.h"
 #include "lab/learn/learn.h"
 #include "lab/sched/decide.h"
+#include "lab/sched/estimate.h"
 
 namespace weir::control {
 
@@ -27,9 +30,22 @@ struct Guesses {  // until measured
   Duration replica_startup = Duration::Seconds(2);
 };
 
+// What the lab knows beyond its state: how long jobs like these ran, what a slot costs.
+struct Learned {
+  sched::RunHistory history;
+  std::set<std::string> noted;  // ended jobs that are in it
+  Prices prices;
+  // Takes in the jobs of the state that are done, in the order in which they ended.
+  void Note(const State& state);
+};
+
 sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
                               const std::map<std::string, DemandTracker>& demands, Time now,
-                              bool draining, const sched::Policy& policy, const Guesses& guesses);
+                              bool draining, const sched::Policy& policy, const Guesses& guesses,
+                              const Learned& learned = {});
+// The row of one job in it, also of one that is not submitted yet.
+sched::JobState SchedJob(const State& state, const Sightings& sights, const wire::Job& job,
+                         const Guesses& guesses, const Learned& learned, const Budgets& budgets);
 
 struct Intents {
   std::vector<Event> events;

@@ -35,6 +35,8 @@ class Lab {
   virtual Result<wire::Team> PutTeam(const wire::Team& team, const Actor& actor) = 0;
   virtual Status RemoveTeam(const std::string& which, const Actor& actor) = 0;
   virtual Result<wire::Job> SubmitJob(const wire::JobSpec& spec, const Actor& actor) = 0;
+  // What the job would meet if it were submitted now; nothing is changed.
+  virtual Result<wire::DryRunView> TryJob(const wire::JobSpec& spec, const Actor& actor) = 0;
   virtual Result<wire::Job> CancelJob(const std::string& which, const Actor& actor) = 0;
   virtual Result<wire::Service> CreateService(const wire::ServiceSpec& spec,
                                               const Actor& actor) = 0;

@@ -101,6 +101,16 @@ Result<wire::Pipeline> LocalLab::PutPipeline(const wire::Pipeline& pipeline, con
       [&](const State& s, const auto&) { return s.pipelines.at(pipeline.name); });
 }
 
+Result<wire::DryRunView> LocalLab::TryJob(const wire::JobSpec& spec, const Actor& actor) {
+  Events checked = Error(Code::kInternal, "not read");
+  const Time now = loop_.Now();
+  loop_.Read([&](const State& s) {
+    checked = control::SubmitJob(CommandContext{s, actor, now, loop_.options().env.data_dir}, spec);
+  });
+  const std::vector<Event> events = TRY(std::move(checked));
+  return loop_.TryJob(std::get<JobSubmitted>(events.front().body).job);
+}
+
 Result<wire::Slot> LocalLab::SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                            const std::string& why, const Actor& actor) {
   return Changed<wire::Slot>(

@@ -16,6 +16,7 @@ class LocalLab final : public Lab {
   Result<wire::Team> PutTeam(const wire::Team& team, const Actor& actor) override;
   Status RemoveTeam(const std::string& which, const Actor& actor) override;
   Result<wire::Job> SubmitJob(const wire::JobSpec& spec, const Actor& actor) override;
+  Result<wire::DryRunView> TryJob(const wire::JobSpec& spec, const Actor& actor) override;
   Result<wire::Job> CancelJob(const std::string& which, const Actor& actor) override;
   Result<wire::Service> CreateService(const wire::ServiceSpec& spec, const Actor& actor) override;
   Result<wire::Service> UpdateService(const wire::ServiceSpec& spec, const Actor& actor) override;

@@ -41,7 +41,6 @@ class LocalLoop : public testing::Test {
     ports.drivers = {driver_.get()};
     ports.probe = probe_.get();
     ports.files = &files_;
-    ports.decide = sched::Decide;
     LoopOptions options;
     options.env.data_dir = dir_.path();
     auto loop = ControlLoop::Open(ports, std::move(options));

@@ -8,8 +8,10 @@
 
 #include "base/check.h"
 #include "base/logging.h"
+#include "control/budget.h"
 #include "control/settle.h"
 #include "control/views.h"
+#include "lab/sched/lab_scheduler.h"
 
 namespace weir::control {
 namespace {
@@ -26,7 +28,10 @@ ControlLoop::ControlLoop(const LoopPorts& ports, LoopOptions options, Journal jo
       options_(std::move(options)),
       journal_(std::move(journal)),
       clock_(*ports.clock, journal_.last_time()) {
+  scheduler_ = std::make_unique<sched::LabScheduler>();
   now_ = started_ = clock_.Now();
+  for (Driver* driver : ports_.drivers)
+    learned_.prices[driver->site().name] = driver->site().price_usd_per_slot_h;
   const Duration monotonic = ports_.clock->Monotonic();
   for (const auto& [id, lease] : journal_.state().leases) {
     LeaseSight& sight = sights_.leases[id];
@@ -42,9 +47,11 @@ ControlLoop::ControlLoop(const LoopPorts& ports, LoopOptions options, Journal jo
   }
 }
 
+ControlLoop::~ControlLoop() = default;
+
 Result<std::unique_ptr<ControlLoop>> ControlLoop::Open(const LoopPorts& ports,
                                                        LoopOptions options) {
-  CHECK(ports.store != nullptr && ports.clock != nullptr && ports.decide != nullptr);
+  CHECK(ports.store != nullptr && ports.clock != nullptr);
   Journal journal = TRY(Journal::Open(*ports.store, options.snapshot_every));
   std::unique_ptr<ControlLoop> loop(new ControlLoop(ports, std::move(options), std::move(journal)));
   const LoopOptions& o = loop->options_;
@@ -112,13 +119,20 @@ void ControlLoop::DecideAndRecord() {
     if (refused_.size() > kRefusedKept)
       refused_.erase(refused_.begin(), refused_.end() - kRefusedKept);
   };
-  const sched::Snapshot snapshot = SchedSnapshot(journal_.state(), sights_, demands_, now_,
-                                                 draining_, options_.policy, options_.guesses);
+  learned_.Note(journal_.state());
+  const sched::Snapshot snapshot =
+      SchedSnapshot(journal_.state(), sights_, demands_, now_, draining_, options_.policy,
+                    options_.guesses, learned_);
   const Duration began = ports_.clock->Monotonic();
-  const sched::Decision decision = ports_.decide(snapshot, options_.policy);
+  const sched::Decision decision = ports_.decide ? ports_.decide(snapshot, options_.policy)
+                                                 : scheduler_->Decide(snapshot, options_.policy);
   times_.decide.Add(ports_.clock->Monotonic() - began);
   explanations_.clear();
   for (const sched::Explanation& e : decision.explanations) explanations_[e.subject] = e;
+  if (options_.publish_views && now_ - foreseen_ >= kForeseeEvery) {
+    foreseen_ = now_;
+    expected_starts_ = scheduler_->ExpectedStarts();
+  }
   Intents intents = FromDecision(journal_.state(), decision, now_);
   keep_refused(std::move(intents.refused));
   if (!Record(std::move(intents.events))) return;
@@ -167,6 +181,9 @@ void ControlLoop::Step() {
     if (writes)
       writes = Record(Settle(journal_.state(), now_, draining_,
                              Duration::FromSeconds(options_.policy.share_half_life_s)));
+    if (writes && !draining_)
+      writes = Record(
+          StopOverspent(journal_.state(), Budgets(journal_.state(), learned_.prices, now_), now_));
     if (writes) DecideAndRecord();
 
     for (const auto& [id, lease] : journal_.state().leases) {
@@ -252,7 +269,76 @@ void ControlLoop::Read(const std::function<void(const State&)>& read) const {
 std::optional<sched::Explanation> ControlLoop::ExplanationOf(const std::string& subject) const {
   std::lock_guard lock(mutex_);
   const auto it = explanations_.find(subject);
-  return it == explanations_.end() ? std::nullopt : std::optional(it->second);
+  if (it != explanations_.end()) return it->second;
+  std::optional<sched::Explanation> e = scheduler_->Explain(subject, /*foresee=*/true);
+  if (!e) return e;
+  const auto job = journal_.state().jobs.find(subject);
+  if (job == journal_.state().jobs.end()) return e;
+  const Budgets budgets(journal_.state(), learned_.prices, now_);
+  const std::string over = budgets.Over(job->second.spec.team, job->second.submitted_by);
+  for (sched::Blocker& blocker : e->blockers) {
+    if (blocker.kind == "budget" && !over.empty()) blocker.text = over;
+  }
+  const std::string nearly = budgets.Nearly(job->second.spec.team, job->second.submitted_by);
+  if (over.empty() && !nearly.empty() && !e->could_take_away.empty())
+    e->could_take_away += "; and its budget: " + nearly;
+  return e;
+}
+
+wire::DryRunView ControlLoop::TryJob(const wire::Job& job) {
+  std::lock_guard lock(mutex_);
+  wire::DryRunView view;
+  if (ports_.decide) return view;
+  const Budgets budgets(journal_.state(), learned_.prices, now_);
+  const sched::DryRun run = scheduler_->Try(
+      SchedJob(journal_.state(), sights_, job, options_.guesses, learned_, budgets));
+  view.starts_now = run.starts_now;
+  view.slots = run.slots;
+  if (run.starts_now && run.spread.nodes > 0) {
+    view.where = fmt::format(
+        "{} nodes of one {}, {:.3g} GB/s a slot between them{}", run.spread.nodes,
+        sched::NameOf(run.spread.level), run.spread.gb_per_s,
+        run.spread.lost > 0
+            ? fmt::format(", {:.0f}% less than its size could have", 100 * run.spread.lost)
+            : "");
+    if (run.spread.nodes == 1) view.where = "one node";
+  }
+  if (run.expected_wait) view.expected_wait_s = run.expected_wait->seconds();
+  view.touches = run.touches;
+  if (run.starts_now) return view;
+  for (const sched::Blocker& b : run.explanation.blockers)
+    view.blockers.push_back({b.kind, b.text, b.remedy});
+  view.waits_for = run.explanation.waits_for;
+  view.cheapest = run.explanation.cheapest;
+  return view;
+}
+
+std::vector<wire::QuotaView> ControlLoop::Quotas() const {
+  const State& state = journal_.state();
+  const Budgets budgets(state, learned_.prices, now_);
+  std::vector<wire::QuotaView> out;
+  for (const sched::TeamShare& share : scheduler_->Shares()) {
+    wire::QuotaView q;
+    q.team = share.team;
+    q.entitled = share.entitled;
+    q.guarantee = share.guarantee;
+    q.held = share.held;
+    q.lent = share.lent;
+    q.borrowed = share.borrowed;
+    for (const auto& [id, job] : state.jobs)
+      q.waiting += job.spec.team == share.team && job.lease.empty() && !HasEnded(job);
+    const Used used = budgets.OfTeam(share.team);
+    q.used_slot_h = used.slot_h;
+    q.used_usd = used.usd;
+    q.note = budgets.Over(share.team, "");
+    if (!q.note.empty()) {
+      q.note += ": nothing new starts";
+    } else {
+      q.note = budgets.Nearly(share.team, "");
+    }
+    out.push_back(std::move(q));
+  }
+  return out;
 }
 
 std::string ControlLoop::trouble() const {
@@ -360,9 +446,16 @@ void ControlLoop::Publish() {
     }
     std::vector<wire::Site> sites;
     for (Driver* driver : ports_.drivers) sites.push_back(driver->site());
-    view = std::make_shared<const wire::LabView>(
+    wire::LabView made =
         ViewOf({journal_.state(), sights_, demands_, options_.policy, std::move(sites),
-                options_.version, now_, started_, journal_.seq(), draining_, trouble_}));
+                options_.version, now_, started_, journal_.seq(), draining_, trouble_});
+    made.quotas = Quotas();
+    for (const auto& [job, at] : expected_starts_) {
+      const auto it = journal_.state().jobs.find(job);
+      if (it != journal_.state().jobs.end() && it->second.lease.empty() && !HasEnded(it->second))
+        made.expected_starts.push_back({job, std::max(at, now_)});
+    }
+    view = std::make_shared<const wire::LabView>(std::move(made));
   }
   std::lock_guard view_lock(view_mutex_);
   // Two threads may get here the wrong way round: the older picture is thrown away.

@@ -48,8 +48,14 @@
 #include "wire/traffic.h"
 #include "wire/view.h"
 
+namespace weir::sched {
+class LabScheduler;
+}
+
 namespace weir::control {
 
+// The forecast of when waiting jobs start is made anew so often.
+inline constexpr Duration kForeseeEvery = Duration::Seconds(5);
 inline constexpr Duration kDrainSlack = Duration::Seconds(5);
 
 // How long turns took, in all since Open().
@@ -78,11 +84,13 @@ struct LoopPorts {
   RoutingSink* routing = nullptr;
   HealthProbe* probe = nullptr;
   LabFiles* files = nullptr;
+  // Instead of the loop's own scheduler: tests plant bugs here.
   std::function<sched::Decision(const sched::Snapshot&, const sched::Policy&)> decide;
 };
 
 class ControlLoop {
  public:
+  ~ControlLoop();
   // Replays the journal and records lab.started. What it finds running is adopted by the first
   // Step.
   static Result<std::unique_ptr<ControlLoop>> Open(const LoopPorts& ports, LoopOptions options);
@@ -104,6 +112,8 @@ class ControlLoop {
   // Under the lock: copy out what is needed and return.
   void Read(const std::function<void(const State&)>& read) const;
   std::optional<sched::Explanation> ExplanationOf(const std::string& subject) const;
+  // What the job would meet if it were submitted now. It has been checked.
+  wire::DryRunView TryJob(const wire::Job& job);
   std::string trouble() const;
   LoopTimes times() const;
   Time Now() const;
@@ -127,6 +137,7 @@ class ControlLoop {
   void DecideAndRecord();
   void KeepVersions(std::vector<learn::Step>& steps);
   void Publish();
+  std::vector<wire::QuotaView> Quotas() const;
   Duration ShutdownGraceLeft() const;
   void ForgetOldSights();
 
@@ -139,8 +150,12 @@ class ControlLoop {
   Time now_;  // of the newest turn or change
   Time started_;
   Sightings sights_;
-  std::map<std::string, DemandTracker> demands_;            // by service id
-  std::map<std::string, sched::Explanation> explanations_;  // by subject
+  std::map<std::string, DemandTracker> demands_;  // by service id
+  std::unique_ptr<sched::LabScheduler> scheduler_;
+  Learned learned_;
+  std::map<std::string, Time> expected_starts_;             // of waiting jobs, by id
+  Time foreseen_;                                           // when that was reckoned
+  std::map<std::string, sched::Explanation> explanations_;  // of ports_.decide, by subject
   std::vector<std::string> refused_;
   std::string trouble_;
   LoopTimes times_;

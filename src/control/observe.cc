@@ -9,6 +9,22 @@
 #include "control/outcome.h"
 
 namespace weir::control {
+
+double SpeedUpExponent(const std::map<int64_t, double>& speeds) {
+  double n = 0, x = 0, y = 0, xx = 0, xy = 0;
+  for (const auto& [slots, steps_per_s] : speeds) {
+    if (slots < 1 || !(steps_per_s > 0)) continue;
+    const double lx = std::log(static_cast<double>(slots)), ly = std::log(steps_per_s);
+    n += 1;
+    x += lx;
+    y += ly;
+    xx += lx * lx;
+    xy += lx * ly;
+  }
+  const double spread = n * xx - x * x;
+  return n < 2 || spread <= 1e-9 ? 1 : std::clamp((n * xy - x * y) / spread, 0.0, 1.0);
+}
+
 namespace {
 
 using wire::HolderKind;
@@ -18,7 +34,8 @@ using wire::StopCause;
 
 bool SameSlot(const wire::Slot& a, const wire::Slot& b) {
   return a.health == b.health && a.why == b.why && a.cores == b.cores &&
-         a.core_share == b.core_share && a.site == b.site && a.node == b.node && a.index == b.index;
+         a.core_share == b.core_share && a.site == b.site && a.node == b.node &&
+         a.index == b.index && a.type == b.type && a.topology == b.topology && a.leaves == b.leaves;
 }
 
 std::optional<double> Number(const Json& line, const char* name) {
@@ -164,6 +181,8 @@ class Observer {
     JobSight& sight = sights_.jobs[lease.holder];
     const bool had_step = sight.lease == lease.id && sight.first_step >= 0;
     NoteProgress(run.new_progress, now_.lab, lease.id, sight);
+    if (sight.steps_per_s > 0 && now_.lab - sight.first_step_at >= Duration::Seconds(2))
+      sight.speeds[static_cast<int64_t>(lease.slots.size())] = sight.steps_per_s;
     if (!had_step && sight.first_step >= 0 && lease.active.is_set())
       sight.restart_cost = now_.lab - lease.opened;
     NoteCheckpoint(lease.holder, sight);

@@ -21,8 +21,13 @@ struct JobSight {
   Time first_step_at;
   Duration restart_cost;  // measured: from intent to first step; 0 = not yet
   double steps_per_s = 0;
-  std::string lease;  // the run that first_step is of
+  std::map<int64_t, double> speeds;  // steps/s that were measured, by slots; newest of each
+  std::string lease;                 // the run that first_step is of
 };
+
+// n slots do n^exponent times what one does: the slope of the measured speeds in logarithms, within
+// 0..1; 1 while fewer than two sizes were measured.
+double SpeedUpExponent(const std::map<int64_t, double>& speeds);
 
 struct LeaseSight {
   Duration seen_at;      // monotonic, when this process first saw the lease

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 
 namespace weir::control {
 namespace {
@@ -221,10 +223,25 @@ class Applier {
     return {};
   }
 
+  void NoteSpend(const wire::Lease& lease) {
+    if (lease.slots.empty()) return;
+    const double slot_s =
+        (event_.at - lease.opened).seconds() * static_cast<double>(lease.slots.size());
+    const std::string site = lease.slots.front().substr(0, lease.slots.front().find('/'));
+    s_.spend[lease.team].slot_s[site] += slot_s;
+    if (const auto job = s_.jobs.find(lease.holder); job != s_.jobs.end())
+      s_.user_spend[lease.team + "/" + job->second.submitted_by].slot_s[site] += slot_s;
+    PastUse& use = s_.past_use[lease.team];
+    use.slot_s =
+        slot_s + use.slot_s * std::exp2(-(event_.at - use.at).seconds() / kUseHalfLife.seconds());
+    use.at = event_.at;
+  }
+
   Status operator()(const LeaseEnded& e) {
     const wire::Lease lease = *TRY(Get(s_.leases, e.lease, "lease"));
     s_.leases.erase(e.lease);
     for (const std::string& slot : lease.slots) s_.free_since[slot] = event_.at;
+    NoteSpend(lease);
     if (lease.holder_kind == HolderKind::kJob) {
       s_.job_memos[lease.holder] = {lease.slots, lease.stop_cause};
       wire::Job& job = *TRY(Get(s_.jobs, lease.holder, "job"));
@@ -442,6 +459,14 @@ Status Apply(State& state, const Event& event) {
 std::string Text(const State& state) { return wire::ToText(state); }
 
 Result<State> StateFromText(const std::string& text) { return wire::FromText<State>(text); }
+
+double PastSlots(const State& state, const std::string& team, Time now) {
+  const auto it = state.past_use.find(team);
+  if (it == state.past_use.end()) return 0;
+  const double half_life_s = kUseHalfLife.seconds();
+  const double left = it->second.slot_s * std::exp2(-(now - it->second.at).seconds() / half_life_s);
+  return left * std::numbers::ln2 / half_life_s;
+}
 
 bool HasEnded(const wire::Job& job) {
   return job.phase == JobPhase::kDone || job.phase == JobPhase::kFailed ||

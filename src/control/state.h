@@ -92,6 +92,27 @@ void Fields(V& v, Owned<V, ServiceMemo>& m) {
   v("own_version", m.own_version, "what it serves outside of surges");
 }
 
+// Slot-seconds that were held, by site: what budgets count.
+struct Spend {
+  std::map<std::string, double> slot_s;
+};
+template <class V>
+void Fields(V& v, Owned<V, Spend>& s) {
+  v("slot_s", s.slot_s, "by site, ended leases only");
+}
+
+// Use that fades: half of it is forgotten in kUseHalfLife. What fair share remembers.
+inline constexpr Duration kUseHalfLife = Duration::Seconds(86'400);
+struct PastUse {
+  double slot_s = 0;
+  Time at;
+};
+template <class V>
+void Fields(V& v, Owned<V, PastUse>& u) {
+  v("slot_s", u.slot_s, "as of `at`");
+  v("at_us", u.at);
+}
+
 struct Counters {
   int64_t job = 0;
   int64_t service = 0;
@@ -127,6 +148,9 @@ struct State {
   std::vector<wire::ModelVersion> versions;         // oldest first
   std::map<std::string, wire::Pipeline> pipelines;  // by name
   std::map<std::string, wire::Key> keys;            // by name
+  std::map<std::string, Spend> spend;               // by team
+  std::map<std::string, Spend> user_spend;          // by "team/user"
+  std::map<std::string, PastUse> past_use;          // by team
 };
 template <class V>
 void Fields(V& v, Owned<V, State>& s) {
@@ -148,6 +172,9 @@ void Fields(V& v, Owned<V, State>& s) {
   v("versions", s.versions);
   v("pipelines", s.pipelines);
   v("keys", s.keys);
+  v("spend", s.spend);
+  v("user_spend", s.user_spend);
+  v("past_use", s.past_use);
 }
 
 // Changes `state` by one event. On an error (an arrow that is not in the tables above, an unknown
@@ -159,6 +186,8 @@ Result<State> StateFromText(const std::string& text);
 
 // ---- small questions ----
 bool HasEnded(const wire::Job& job);
+// Slots that the team held on average over the memory of its past use, as of `now`.
+double PastSlots(const State& state, const std::string& team, Time now);
 // A slot with its driver's health and the person's mark brought together: the worse of the two.
 wire::Slot EffectiveSlot(const State& state, const wire::Slot& slot);
 // By id, or by the name of one that has not ended; the newest ended one of that name otherwise.
@@ -173,5 +202,7 @@ const wire::ModelVersion* FindVersion(const State& state, const std::string& whi
 WEIR_MESSAGE(weir::control::SlotMark);
 WEIR_MESSAGE(weir::control::JobMemo);
 WEIR_MESSAGE(weir::control::ServiceMemo);
+WEIR_MESSAGE(weir::control::Spend);
+WEIR_MESSAGE(weir::control::PastUse);
 WEIR_MESSAGE(weir::control::Counters);
 WEIR_MESSAGE(weir::control::State);

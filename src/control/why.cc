@@ -113,7 +113,11 @@ void Explain(const sched::Explanation& explanation, wire::WhyView& view) {
     if (!known) view.blockers.push_back({blocker.kind, blocker.text, blocker.remedy});
   }
   if (explanation.expected_wait) view.expected_wait_s = explanation.expected_wait->seconds();
+  if (explanation.latest_wait) view.latest_wait_s = explanation.latest_wait->seconds();
   if (!explanation.could_take_away.empty()) view.could_change = explanation.could_take_away;
+  view.waits_for = explanation.waits_for;
+  view.cheapest = explanation.cheapest;
+  view.why_here = explanation.why_here;
 }
 
 Status AddHistory(io::Store& store, int64_t last_seq, wire::WhyView& view) {

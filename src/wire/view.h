@@ -56,6 +56,45 @@ void Fields(V& v, Owned<V, ServiceView>& s) {
   v("traffic", s.traffic);
 }
 
+// One team's place in the quota tree, over all accelerator types; with the teams below it.
+struct QuotaView {
+  std::string team;
+  double entitled = 0;
+  int64_t guarantee = 0;
+  int64_t held = 0;
+  int64_t lent = 0;
+  int64_t borrowed = 0;
+  int64_t waiting = 0;
+  double used_slot_h = 0;
+  double used_usd = 0;
+  std::string note;
+};
+template <class V>
+void Fields(V& v, Owned<V, QuotaView>& q) {
+  v("team", q.team, "", kRequired);
+  v("entitled", q.entitled, "slots that are its share now: guarantee, credit, then by weight");
+  v("guarantee", q.guarantee, "at least the sum of those below it");
+  v("held", q.held, "slots that its work holds; product: without those on loans");
+  v("lent", q.lent, "slots of it that are out on loan");
+  v("borrowed", q.borrowed,
+    "research: slots held beyond its guarantee; product: slots that it has on loan");
+  v("waiting", q.waiting, "jobs of its own that wait");
+  v("used_slot_h", q.used_slot_h, "slot-hours used so far");
+  v("used_usd", q.used_usd, "the same in US dollars");
+  v("note", q.note, "a budget that is nearly or quite used up; empty = none");
+}
+
+// When a waiting job is expected to start.
+struct StartView {
+  std::string job;
+  Time at;
+};
+template <class V>
+void Fields(V& v, Owned<V, StartView>& s) {
+  v("job", s.job, "", kRequired);
+  v("at_us", s.at);
+}
+
 struct LabView {
   std::string lab;
   std::string version;
@@ -75,6 +114,8 @@ struct LabView {
   std::vector<ModelVersion> models;
   std::vector<Rollout> rollouts;
   std::vector<Pipeline> pipelines;
+  std::vector<QuotaView> quotas;
+  std::vector<StartView> expected_starts;
 };
 template <class V>
 void Fields(V& v, Owned<V, LabView>& l) {
@@ -96,6 +137,8 @@ void Fields(V& v, Owned<V, LabView>& l) {
   v("models", l.models, "versions, oldest first");
   v("rollouts", l.rollouts, "newest 50");
   v("pipelines", l.pipelines);
+  v("quotas", l.quotas, "the tree of teams: entitlement, use, lent, borrowed");
+  v("expected_starts", l.expected_starts, "of waiting jobs, as far as it can be told");
 }
 
 // One journal record. `subject` and `text` are for people; `body` is what state is rebuilt from.
@@ -138,7 +181,9 @@ struct BlockerView {
 };
 template <class V>
 void Fields(V& v, Owned<V, BlockerView>& b) {
-  v("kind", b.kind, "quota, capacity, gang, lent, health, backoff, floor, draining, ...");
+  v("kind", b.kind,
+    "quota, capacity, gang, type, topology, reservation, order, budget, lent, health, backoff, "
+    "floor, draining, ...");
   v("text", b.text);
   v("remedy", b.remedy, "what would change it");
 }
@@ -152,6 +197,10 @@ struct WhyView {
   std::optional<double> expected_wait_s;
   std::string could_change;
   std::vector<JournalRecord> history;
+  std::optional<double> latest_wait_s;
+  std::vector<std::string> waits_for;
+  std::string cheapest;
+  std::string why_here;
 };
 template <class V>
 void Fields(V& v, Owned<V, WhyView>& w) {
@@ -163,6 +212,33 @@ void Fields(V& v, Owned<V, WhyView>& w) {
   v("expected_wait_s", w.expected_wait_s, "until it starts, if that can be told");
   v("could_change", w.could_change, "what could take it away, or end it");
   v("history", w.history, "the journal's records about it, oldest first");
+  v("latest_wait_s", w.latest_wait_s, "if what it waits for takes as long as may be expected");
+  v("waits_for", w.waits_for, "jobs whose slots it is to have");
+  v("cheapest", w.cheapest, "the cheapest change that would start it now");
+  v("why_here", w.why_here, "of what runs: why on these slots");
+}
+
+// What a job would meet if it were submitted now: POST /api/v1/jobs/dry-run.
+struct DryRunView {
+  bool starts_now = false;
+  std::vector<std::string> slots;
+  std::string where;
+  std::optional<double> expected_wait_s;
+  std::vector<std::string> touches;
+  std::vector<BlockerView> blockers;
+  std::vector<std::string> waits_for;
+  std::string cheapest;
+};
+template <class V>
+void Fields(V& v, Owned<V, DryRunView>& d) {
+  v("starts_now", d.starts_now);
+  v("slots", d.slots, "that it would get, if it starts now");
+  v("where", d.where, "how far apart those are, and what that costs in bandwidth");
+  v("expected_wait_s", d.expected_wait_s, "until it starts, if that can be told");
+  v("touches", d.touches, "jobs that would be stopped or shrunk for it, and why");
+  v("blockers", d.blockers, "what keeps it from starting now");
+  v("waits_for", d.waits_for, "jobs whose slots it would have");
+  v("cheapest", d.cheapest, "the cheapest change that would start it now");
 }
 
 // Points of a job's curves, thinned to at most a few hundred.
@@ -217,11 +293,14 @@ void Fields(V& v, Owned<V, Problem>& p) {
 
 WEIR_MESSAGE(weir::wire::TrafficView);
 WEIR_MESSAGE(weir::wire::ServiceView);
+WEIR_MESSAGE(weir::wire::QuotaView);
+WEIR_MESSAGE(weir::wire::StartView);
 WEIR_MESSAGE(weir::wire::LabView);
 WEIR_MESSAGE(weir::wire::JournalRecord);
 WEIR_MESSAGE(weir::wire::JournalPage);
 WEIR_MESSAGE(weir::wire::BlockerView);
 WEIR_MESSAGE(weir::wire::WhyView);
+WEIR_MESSAGE(weir::wire::DryRunView);
 WEIR_MESSAGE(weir::wire::CurvePoint);
 WEIR_MESSAGE(weir::wire::Curve);
 WEIR_MESSAGE(weir::wire::Problem);

@@ -30,6 +30,11 @@ const kOrder: Record<Job['phase'], number> = {
 };
 const ended = (j: Job) => kOrder[j.phase] === 3;
 
+/** When a waiting job is expected to start, if that can be told. */
+function starts(store: Store, job: string): number | undefined {
+  return store.view?.expected_starts?.find((s) => s.job === job)?.at_us;
+}
+
 export function phaseBadge(phase: string): HTMLElement {
   return h('span', { class: `phase p-${phase}` }, phase);
 }
@@ -85,6 +90,8 @@ function row(store: Store) {
       let left: string;
       if (running && p?.eta_s !== undefined) left = span(p.eta_s);
       else if (ended(j) && j.ended_us) left = 'ended ' + ago((store.now_us() - j.ended_us) / 1e6);
+      else if (starts(store, j.id) !== undefined)
+        left = `starts in ${span(Math.max(0, (starts(store, j.id)! - store.now_us()) / 1e6))}`;
       else left = '–';
       setValue(eta, left);
       const tell =

@@ -13,6 +13,7 @@ import { addressOfPath } from './links';
 import { createLoans } from './loans';
 import { createModels } from './models';
 import { createPlayground } from './playground';
+import { createQuotas } from './quotas';
 import { createServices } from './services';
 import { createSlotMap } from './slotmap';
 import { Store } from './store';
@@ -41,6 +42,7 @@ const loans = createLoans(store, announce);
 const services = createServices(store);
 const jobs = createJobs(store, curves);
 const models = createModels(store);
+const quotas = createQuotas();
 const journal = createJournal(store);
 const playground = createPlayground();
 const detail = createDetail(store, curves);
@@ -57,9 +59,18 @@ header.el.hidden = true;
 const narrow = matchMedia('(max-width: 1099px)');
 function arrange(): void {
   if (narrow.matches) {
-    left.append(slots.el, loans.el, services.el, jobs.el, journal.el, models.el, playground.el);
+    left.append(
+      slots.el,
+      loans.el,
+      services.el,
+      jobs.el,
+      quotas.el,
+      journal.el,
+      models.el,
+      playground.el,
+    );
   } else {
-    left.append(slots.el, services.el, jobs.el, models.el);
+    left.append(slots.el, services.el, jobs.el, quotas.el, models.el);
     right.append(loans.el, journal.el, playground.el);
   }
 }
@@ -82,6 +93,7 @@ store.subscribe((view) => {
   services.update(view);
   jobs.update(view);
   models.update(view);
+  quotas.update(view);
   playground.update(view);
   detail.update(view);
   if (first) {

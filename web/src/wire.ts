@@ -11,6 +11,19 @@ export interface Team {
   credit_slot_s: number;
 }
 
+export interface QuotaView {
+  team: string;
+  entitled: number;
+  guarantee: number;
+  held: number;
+  lent: number;
+  borrowed: number;
+  waiting: number;
+  used_slot_h: number;
+  used_usd: number;
+  note: string;
+}
+
 export interface Slot {
   id: string;
   site: string;
@@ -261,6 +274,8 @@ export interface LabView {
   models: ModelVersion[];
   rollouts: Rollout[];
   pipelines: Pipeline[];
+  quotas?: QuotaView[];
+  expected_starts?: { job: string; at_us: number }[];
 }
 
 export interface JournalRecord {

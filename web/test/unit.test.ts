@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { SseParser } from '../src/api';
 import { ago, bytes, clock, ms, num, short, slotTime, span } from '../src/format';
 import { parseAddress } from '../src/links';
+import { quotaLines } from '../src/quotas';
 import { Ring } from '../src/ring';
 import { slotStates } from '../src/slots';
 import type { LabView, Lease } from '../src/wire';
@@ -164,4 +165,22 @@ test('a slot shows who holds it, and the one that serves while a replica is repl
   const next = lease({ ...replica, phase: 'intended', id: 'lease-2', replaces: 'lease-1' });
   assert.deepEqual(see([old, next]), ['product', '', 'services/svc-1']);
   assert.deepEqual(see([next, { ...old, phase: 'stopping' }])[1], 'starting');
+});
+
+test('the tree of quotas has parents before children, and ends in a circle', () => {
+  const team = (name: string, parent: string) => ({ name, parent }) as LabView['teams'][number];
+  const view = {
+    teams: [team('b', 'a'), team('a', ''), team('c', 'b'), team('d', 'gone'), team('x', 'x')],
+    quotas: [{ team: 'c', entitled: 2.5 }],
+  } as unknown as LabView;
+  const lines = quotaLines(view);
+  assert.deepEqual(
+    lines.map((l) => [l.team.name, l.depth, l.quota?.entitled]),
+    [
+      ['a', 0, undefined],
+      ['b', 1, undefined],
+      ['c', 2, 2.5],
+      ['d', 0, undefined],
+    ],
+  );
 });

@@ -41,8 +41,7 @@ struct SimLabOptions {
   sched::Policy policy;
   int64_t snapshot_every = 40;  // small, so that restarts meet snapshots
   // Decides for the loop; tests plant bugs here.
-  std::function<sched::Decision(const sched::Snapshot&, const sched::Policy&)> decide =
-      sched::Decide;
+  std::function<sched::Decision(const sched::Snapshot&, const sched::Policy&)> decide;
 };
 
 class SimLab {

@@ -51,6 +51,14 @@ class FakeLab : public control::Lab {
     Record(actor, "team.removed", {which});
     return {};
   }
+  Result<wire::DryRunView> TryJob(const wire::JobSpec& spec, const control::Actor&) override {
+    const std::lock_guard lock(mutex_);
+    TRY(IsName("name", spec.name));
+    TRY(Need(Has(view_.teams, spec.team, &wire::Team::name), "team " + spec.team));
+    wire::DryRunView run{.expected_wait_s = 60, .touches = {"job-1 gives 1 of 4 slots"}};
+    run.blockers.push_back({"capacity", "every slot is leased", "wait, or lower min_slots"});
+    return run;
+  }
   Result<wire::Job> SubmitJob(const wire::JobSpec& spec, const control::Actor& actor) override {
     const std::lock_guard lock(mutex_);
     TRY(MayWrite());

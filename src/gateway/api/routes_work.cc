@@ -110,6 +110,21 @@ void AddJobs(std::vector<Route>& all) {
                                    call.ShowEnvOf(job.spec.team);
                                    return job;
                                  }));
+  all.push_back(Takes<wire::JobSpec, wire::DryRunView>(
+      {.method = "POST",
+       .path = "/api/v1/jobs/dry-run",
+       .operation_id = "dryRunJob",
+       .summary = "Where and when a job would start, and whom that would touch; nothing is changed",
+       .action = Action::kRunJobs,
+       .example = {{"name", "train-1"},
+                   {"team", "research"},
+                   {"command", {"python3", "train.py"}},
+                   {"min_slots", 2},
+                   {"max_slots", 4}}},
+      "JobSpec", "DryRun", [](Call& call, wire::JobSpec spec) -> Result<wire::DryRunView> {
+        TRY(call.AllowTeam(spec.team));
+        return call.lab().TryJob(spec, call.actor());
+      }));
   all.push_back(Gives<wire::Job>({.method = "POST",
                                   .path = "/api/v1/jobs/{job}/cancel",
                                   .operation_id = "cancelJob",

@@ -1,8 +1,14 @@
-// decide(snapshot, policy) -> actions: who gets which slot, and why.
+// decide(snapshot, policy) -> actions: who gets which slot, and why. What goes in and what comes
+// out.
 //
 // Pure: no clock, no I/O, no threads, no memory between calls. Equal input gives equal output, bit
 // for bit; ties break by id. The caller journals the actions, then carries them out; everything
 // that Decide needs to remember (hysteresis, what was promised) comes back in the next snapshot.
+//
+// Decide() here starts anew each time: the obvious form, and the twin in tests. A lab that runs
+// keeps a LabScheduler (lab_scheduler.h), which gives the same answers at the cost of what has
+// changed; where a fleet is too big for snapshots of messages, one sets the rows of a World itself
+// (world.h).
 //
 // The policy in words is in docs/policy.md; here is the order in which it is applied:
 //   1. what is over: recall loans whose time or reason is up; stop what must stop
@@ -44,10 +50,15 @@ struct Demand {
 
 struct SlotState {
   std::string id;
-  bool usable = true;  // up and not cordoned
-  std::string lease;   // holding lease (any phase but ended); empty = free
-  Time free_since;     // end of its last lease; 0 = long ago
+  bool usable = true;          // up and not cordoned
+  std::string lease;           // holding lease (any phase but ended); empty = free
+  Time free_since;             // end of its last lease; 0 = long ago
+  std::string type, topology;  // as in wire::Slot
+  Time leaves;
 };
+
+// Why a job may not start whatever is free.
+enum class Hold : uint8_t { kNone, kBackoff, kBudget, kPerson };
 
 struct JobState {
   wire::Job job;
@@ -55,6 +66,12 @@ struct JobState {
   Time last_checkpoint;   // or run_started when there is none yet
   Duration restart_cost;  // measured, or policy's guess: from start to first step
   double steps_per_s = 0;
+  // Of what is left of it on min_slots, learned from the history of its like (estimate.h): 0 = not
+  // known. In 9 of 10 cases the truth lies within expected / (1 + error) .. expected * (1 + error).
+  Duration expected;
+  float error = 0;
+  float exponent = 1;  // measured: n slots do n^exponent times what one does
+  Hold hold = Hold::kNone;
   // Of its newest ended lease. A job stopped by kResize comes first for these slots, one stopped by
   // kPause before any surge.
   std::vector<std::string> last_slots;
@@ -73,12 +90,13 @@ struct ServiceState {
 struct Snapshot {
   Time now;
   std::vector<wire::Team> teams;
-  std::vector<SlotState> slots;        // in order of id
-  std::vector<JobState> jobs;          // not ended, in order of id
-  std::vector<ServiceState> services;  // not retired, in order of id
-  std::vector<wire::Lease> leases;     // not ended, in order of id
-  std::vector<wire::Loan> loans;       // not returned, in order of id
-  bool draining = false;               // shutting down: start nothing
+  std::vector<SlotState> slots;            // in order of id
+  std::vector<JobState> jobs;              // not ended, in order of id
+  std::vector<ServiceState> services;      // not retired, in order of id
+  std::vector<wire::Lease> leases;         // not ended, in order of id
+  std::vector<wire::Loan> loans;           // not returned, in order of id
+  bool draining = false;                   // shutting down: start nothing
+  std::map<std::string, double> past_use;  // by team: slots on average, fading with the half-life
 };
 
 // Every knob with its default. The table that makes flags and docs of it is in policy.h.
@@ -96,7 +114,8 @@ struct Policy {
   double share_half_life_s = 3600;  // of what a team is owed: half of it is paid back in this time
   int64_t loan_replicas = 4;  // most replicas on one loan; more need several, returned one by one
   double spread_slot_s = 5;   // lost work that one more slot from a team that lent its share weighs
-  bool break_jobs = true;     // a job without checkpoints may be stopped when nothing else is left
+  bool operator==(const Policy&) const = default;
+  bool break_jobs = true;  // a job without checkpoints may be stopped when nothing else is left
   Duration grow_payback = Duration::Minutes(1);     // growth must win back its restart in so long
   Duration gang_hold_after = Duration::Minutes(2);  // a job that waited so long collects free slots
   Duration drain_backlog = Duration::Seconds(5);    // a queue is to be served off in so long
@@ -147,8 +166,10 @@ struct Action {
 
 // What keeps a waiting job or a wanted replica from starting: all blockers, not the first.
 struct Blocker {
-  std::string kind;  // quota, capacity, gang, lent, health, backoff, floor, draining, lend_limit...
-  std::string text;  // a sentence with the numbers
+  // quota, capacity, gang, type, topology, reservation, order, budget, lent, health, backoff,
+  // floor, draining, lend_limit
+  std::string kind;
+  std::string text;    // a sentence with the numbers
   std::string remedy;  // what would change it
 };
 
@@ -156,7 +177,11 @@ struct Explanation {
   std::string subject;  // job id, service id or loan id
   std::vector<Blocker> blockers;
   std::optional<Duration> expected_wait;
-  std::string could_take_away;  // for what runs: what could end it
+  std::optional<Duration> latest_wait;  // if what it waits for takes as long as may be expected
+  std::vector<std::string> waits_for;   // jobs whose slots it is to have
+  std::string cheapest;                 // the cheapest change that would start it now
+  std::string could_take_away;          // for what runs: what could end it
+  std::string why_here;                 // ... and why it runs where it does
 };
 
 struct Decision {

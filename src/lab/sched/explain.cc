@@ -1,6 +1,7 @@
 #include "lab/sched/explain.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -9,288 +10,447 @@
 namespace weir::sched {
 namespace {
 
-using Outcome = JobPlan::Outcome;
+using Outcome = JobNote::Outcome;
 
 void Say(Explanation* e, std::string kind, std::string text, std::string remedy) {
   e->blockers.push_back({std::move(kind), std::move(text), std::move(remedy)});
 }
 
-// What the lab's sites look like to a job that waits, found once for all of them.
-struct Sites {
-  int64_t largest = 0;                  // usable slots of the biggest site
-  int64_t not_usable = 0;               // cordoned or down
-  int64_t product = 0;                  // held by product without a loan
-  std::optional<Duration> next_return;  // until the first loan is due
-  // Jobs that tell how long they still run, soonest first: (time left, slots).
-  std::vector<std::pair<Duration, int64_t>> ends;
+Duration Left(const World& world, Time at) { return std::max(at - world.now(), Duration{}); }
+
+// What the pools look like to a job that waits.
+struct Sight {
+  std::vector<PoolId> suits;
+  int64_t largest = 0;     // usable slots of the biggest pool that suits
+  int64_t free = 0;        // free slots of the one with the most
+  PoolId best = -1;        // that one
+  int64_t not_usable = 0;  // in pools that suit
+  int64_t elsewhere = 0;   // free slots of the pool with the most that does not suit
+  PoolId other = -1;
 };
 
-Sites Survey(const Plan& plan) {
-  Sites sites;
-  std::vector<int64_t> size(plan.places.sites());
-  for (size_t i = 0; i < plan.snapshot.slots.size(); ++i) {
-    const bool usable = plan.snapshot.slots[i].usable;
-    size[plan.places.site_of(static_cast<int>(i))] += usable;
-    sites.not_usable += !usable;
+Sight Look(const World& world, const Shape& shape) {
+  Sight s;
+  for (PoolId p = 0; p < std::ssize(world.fleet().pools()); ++p) {
+    const Fleet::Pool& pool = world.fleet().pools()[p];
+    if (!world.fleet().Suits(shape, p)) {
+      if (pool.free > s.elsewhere) {
+        s.elsewhere = pool.free;
+        s.other = p;
+      }
+      continue;
+    }
+    s.suits.push_back(p);
+    s.largest = std::max(s.largest, pool.slots);
+    s.not_usable += pool.not_usable;
+    if (s.best < 0 || pool.free > s.free) {
+      s.free = pool.free;
+      s.best = p;
+    }
   }
-  for (int64_t n : size) sites.largest = std::max(sites.largest, n);
-  sites.product = plan.product_running;
-  for (const LoanPlan& loan : plan.loans) {
-    const Duration left = std::max(loan.loan->due - plan.now, Duration{});
-    if (!sites.next_return || left < *sites.next_return) sites.next_return = left;
-  }
-  for (const JobPlan& job : plan.jobs) {
-    const auto& progress = job.state->job.progress;
-    if (job.lease == nullptr || !progress || !progress->eta_s) continue;
-    sites.ends.emplace_back(Duration::FromSeconds(std::clamp(*progress->eta_s, 0.0, 1e9)),
-                            std::ssize(job.slots));
-  }
-  std::sort(sites.ends.begin(), sites.ends.end());
-  return sites;
+  return s;
 }
 
-// Until running jobs that tell their end will have freed `missing` slots.
-std::optional<Duration> UntilFreed(const Sites& sites, int64_t missing) {
-  for (const auto& [left, slots] : sites.ends) {
-    missing -= slots;
-    if (missing <= 0) return left;
+// Until running jobs that tell their end will have freed `missing` slots; who they are.
+std::optional<Duration> UntilFreed(const World& world, const Sight& sight, int64_t missing,
+                                   std::vector<std::string>* who) {
+  std::optional<Duration> soonest;
+  for (const PoolId p : sight.suits) {
+    int64_t freed = 0;
+    std::vector<std::string> names;
+    for (const auto& [end, id] : world.ends()[p]) {
+      freed += SlotsIn(world.job(id).places);
+      if (names.size() < kWaitsForShown) names.push_back(world.JobName(id));
+      if (freed < missing) continue;
+      if (!soonest || Left(world, end) < *soonest) {
+        soonest = Left(world, end);
+        *who = names;
+      }
+      break;
+    }
   }
-  return std::nullopt;
+  return soonest;
 }
 
-void ExplainWaiting(const Plan& plan, const JobPlan& job, const Sites& sites, Explanation* e) {
-  const int64_t m = job.spec().min_slots;
-  const wire::Job& j = job.state->job;
-  if (plan.snapshot.draining) {
+// Jobs of its own queue, or of its team's others, that go before it.
+int64_t Before(const World& world, JobId id) {
+  const Job& job = world.job(id);
+  int64_t n = 0;
+  std::optional<WaitKey> own;
+  for (const int q : world.queues_of(job.team)) {
+    for (const WaitKey& key : world.queues()[q].jobs) {
+      if (key.job == id) own = key;
+    }
+  }
+  if (!own) return 0;
+  for (const int q : world.queues_of(job.team)) {
+    const auto& jobs = world.queues()[q].jobs;
+    n += std::distance(jobs.begin(), jobs.lower_bound(*own));
+  }
+  return n;
+}
+
+void ExplainWaiting(World& world, const Notes& notes, JobId id, Explanation* e) {
+  const Job& job = world.job(id);
+  const int64_t m = job.min_slots;
+  const Shape& shape = world.shape(job.shape);
+  if (world.draining()) {
     Say(e, "draining", "the lab is shutting down and starts nothing", "start `weir up` again");
   }
-  if (job.team < 0 || !plan.teams[job.team].research) {
+  const bool research =
+      job.team >= 0 && world.teams()[job.team].team_class == wire::TeamClass::kResearch;
+  if (!research) {
     Say(e, "quota",
-        fmt::format("team {} is {}", job.spec().team,
-                    job.team < 0 ? "not known" : "a product team, which runs services, not jobs"),
+        job.team < 0 ? "its team is not known"
+                     : fmt::format("team {} is a product team, which runs services, not jobs",
+                                   world.teams()[job.team].name),
         "submit it for a research team, see `weir team list`");
     return;
   }
-  if (j.not_before > plan.now) {
-    const Duration left = j.not_before - plan.now;
-    Say(e, "backoff",
-        fmt::format("after {} failed runs it is tried again in {}", j.failures, Human(left)),
+  const std::string& team = world.teams()[job.team].name;
+  if (job.not_before > world.now()) {
+    const Duration left = job.not_before - world.now();
+    Say(e, "backoff", fmt::format("its last run failed; it is tried again in {}", Human(left)),
         "wait, or cancel it and submit it corrected");
     e->expected_wait = left;
   }
-  if (m > sites.largest) {
+  if (job.hold == Hold::kBudget) {
+    Say(e, "budget", fmt::format("team {} or its user has used up a budget", team),
+        "raise it with `weir team put`");
+    e->cheapest = fmt::format("a higher budget for team {}", team);
+  }
+  const Sight sight = Look(world, shape);
+  if (sight.suits.empty()) {
+    Say(e, "type", "no node of the lab is of a site and accelerator type that it asks for",
+        "name others with --type or --site; `weir status` lists what there is");
+    if (sight.elsewhere >= m) {
+      e->cheapest =
+          fmt::format("on type {} it would start now: {} slots are free",
+                      world.types()[world.fleet().pools()[sight.other].type], sight.elsewhere);
+    }
+    return;
+  }
+  if (m > sight.largest) {
     Say(e, "gang",
         fmt::format("it needs {} slots at once, and the biggest site has {} that can be used", m,
-                    sites.largest),
-        sites.not_usable > 0
+                    sight.largest),
+        sight.not_usable > 0
             ? fmt::format("bring back the {} slots that are cordoned or down, or lower its least "
                           "number of slots",
-                          sites.not_usable)
+                          sight.not_usable)
             : "lower its least number of slots, or add nodes to a site");
   }
-  if (job.outcome == Outcome::kSlotsComing) {
-    const Duration grace = job.spec().grace;
+  const auto it = notes.jobs.find(id);
+  const JobNote note = it == notes.jobs.end() ? JobNote{} : it->second;
+  if (note.outcome == Outcome::kSlotsComing) {
     Say(e, "capacity",
         fmt::format("{} slots are being freed for it: others are saving and stopping", m),
         "none needed");
-    e->expected_wait = grace;
     return;
   }
-  if (job.outcome != Outcome::kBlocked) return;
-  const TeamPlan& team = plan.teams[job.team];
-  if (job.may_not_borrow) {
+  if (!e->blockers.empty() && m <= sight.largest) return;
+  const AccountId a = world.AccountIn(job.team, sight.best);
+  const Account& account = world.accounts()[a];
+  Turn turn(&world);
+  const int64_t held = turn.held(a);
+  const int64_t free = std::max(sight.free, note.saw_free);
+  if (note.over_borrow_limit || !turn.MayBorrow(a, m)) {
+    Say(e, "quota",
+        fmt::format("team {} holds {} slots and may hold {} beyond the {} that it is guaranteed",
+                    team, held, account.borrow_limit, account.guarantee),
+        fmt::format("raise borrow_limit_slots or guarantee_slots of team {}", team));
+    if (free >= m) {
+      e->cheapest =
+          fmt::format("borrow_limit_slots {} for team {}", held + m - account.guarantee, team);
+    }
+  }
+  if (note.may_not_borrow) {
     Say(e, "quota",
         fmt::format(
             "{} slots are free, but team {} holds {} of a share of {:.1f} and running jobs of "
             "other teams below theirs are about to grow into them",
-            job.saw_free, job.spec().team, team.held(), team.entitled),
+            free, team, held, turn.entitled(a)),
         fmt::format("raise the weight or guarantee of team {}, or wait: after {} it may have them",
-                    job.spec().team, Human(plan.policy.gang_hold_after)));
+                    team, Human(world.policy().gang_hold_after)));
     return;
   }
-  Say(e, m > 1 && job.saw_free > 0 ? "gang" : "capacity",
-      fmt::format("it needs {} slots at once; {} are free on the best site", m, job.saw_free),
-      job.collecting ? "none needed: free slots are kept for it as they come"
-                     : "lower its least number of slots, or wait for running work to end");
-  const int64_t missing = std::max<int64_t>(m - job.saw_free, 1);
-  e->expected_wait = UntilFreed(sites, missing);
-  if (plan.out_on_loan > 0) {
-    Say(e, "lent",
-        fmt::format("{} slots are out on loan to product, {} of them from team {}",
-                    plan.out_on_loan, team.lent, job.spec().team),
-        "recall a loan with `weir loan recall`, or lower lend_limit_slots");
-    if (sites.next_return && missing <= plan.out_on_loan &&
-        (!e->expected_wait || *sites.next_return < *e->expected_wait)) {
-      e->expected_wait = sites.next_return;
+  const int64_t ahead = Before(world, id);
+  if (ahead > 0) {
+    Say(e, "order",
+        fmt::format("{} jobs of team {} go before it: of higher priority, paused, or waiting for "
+                    "longer",
+                    ahead, team),
+        "raise its priority above theirs");
+  }
+  if (note.delays >= 0 && world.HasJob(note.delays)) {
+    const Duration run = world.LongestRun(job, m);
+    Say(e, "reservation",
+        fmt::format("{} slots are free but kept for {}, which is to start in about {}; this one {}",
+                    free, world.JobName(note.delays), Human(Left(world, note.delays_until)),
+                    run.us > 0 ? fmt::format("may run for {}", Human(run))
+                               : std::string("may run for longer: nothing is known of its length")),
+        "give it a time limit that ends before that");
+    if (e->cheapest.empty()) {
+      e->cheapest = fmt::format("a time limit below {}", Human(Left(world, note.delays_until)));
+    }
+  } else if (free >= m && m <= sight.largest &&
+             world.fleet().Find(sight.best, m, shape, {}, turn.NeededUntil(job, m)).empty()) {
+    Say(e, "topology",
+        fmt::format("{} slots are free, but not {} of them within one {}{}{}", free, m,
+                    NameOf(shape.widest == Level::kSite ? Level::kNode : shape.widest),
+                    shape.whole_nodes ? " on whole free nodes" : "",
+                    shape.avoid.empty() ? "" : " outside of the nodes that it avoids"),
+        "allow a wider spread, or fewer slots");
+    Shape wider = shape;
+    wider.widest = Level::kSite;
+    const Places would = world.fleet().Find(sight.best, m, wider);
+    if (!would.empty()) {
+      const Spread spread = world.fleet().SpreadOf(would);
+      e->cheapest = fmt::format(
+          "a spread over one {} would start it now, with {:.3g} GB/s a slot between its nodes, "
+          "{:.0f}% less than its size could have",
+          NameOf(spread.level), spread.gb_per_s, 100 * spread.lost);
+    }
+  } else {
+    Say(e, m > 1 && free > 0 ? "gang" : "capacity",
+        fmt::format("it needs {} slots at once; {} are free on the best site", m, free),
+        note.reserved.is_set()
+            ? fmt::format("none needed: {} slots are kept for it from in about {} on", m,
+                          Human(Left(world, note.reserved)))
+        : note.collecting ? "none needed: free slots are kept for it as they come"
+                          : "lower its least number of slots, or wait for running work to end");
+  }
+  const int64_t missing = std::max<int64_t>(m - free, 1);
+  if (e->cheapest.empty() && free > 0 && free < m && ahead == 0) {
+    e->cheapest = fmt::format("with {} slots instead of {} it would start now", free, m);
+  }
+  if (e->cheapest.empty() && sight.elsewhere >= m) {
+    e->cheapest =
+        fmt::format("on type {} it would start now: {} slots are free",
+                    world.types()[world.fleet().pools()[sight.other].type], sight.elsewhere);
+  }
+  e->expected_wait = UntilFreed(world, sight, missing, &e->waits_for);
+  for (const JobId other : note.waits_for) {
+    if (e->waits_for.size() < kWaitsForShown && world.HasJob(other) &&
+        std::find(e->waits_for.begin(), e->waits_for.end(), world.JobName(other)) ==
+            e->waits_for.end()) {
+      e->waits_for.push_back(world.JobName(other));
     }
   }
-  if (!plan.WithinShare(job.team, m) && !plan.Guaranteed(job.team, m)) {
+  if (note.reserved.is_set()) e->expected_wait = Left(world, note.reserved);
+  if (sight.not_usable > 0) {
+    Say(e, "health", fmt::format("{} slots are cordoned or down", sight.not_usable),
+        "see `weir status`, and uncordon what is well again");
+    if (e->cheapest.empty() && sight.not_usable >= missing) {
+      e->cheapest = fmt::format("{} of the {} slots that are cordoned or down brought back",
+                                missing, sight.not_usable);
+    }
+  }
+  if (world.out_on_loan() > 0) {
+    Say(e, "lent",
+        fmt::format("{} slots are out on loan to product, {} of them from team {}",
+                    world.out_on_loan(), account.lent, team),
+        "recall a loan with `weir loan recall`, or lower lend_limit_slots");
+    std::optional<Duration> next_return;
+    for (const auto& [loan_id, loan] : world.loans()) {
+      const Duration left = Left(world, loan.due);
+      if (!next_return || left < *next_return) next_return = left;
+    }
+    if (missing <= world.out_on_loan()) {
+      if (e->cheapest.empty()) {
+        e->cheapest = fmt::format("a recall of {} of the slots that are out on loan", missing);
+      }
+      if (next_return && (!e->expected_wait || *next_return < *e->expected_wait)) {
+        e->expected_wait = next_return;
+      }
+    }
+  }
+  if (!turn.WithinShare(a, m) && !turn.Guaranteed(a, m)) {
     Say(e, "quota",
         fmt::format(
             "team {} holds {} slots, its share is {:.1f} and its guarantee {}: with {} more "
             "it would be beyond both, so nobody is stopped for it",
-            job.spec().team, team.held(), team.entitled, team.guarantee, m),
-        fmt::format("raise guarantee_slots or weight of team {}", job.spec().team));
+            team, held, turn.entitled(a), account.guarantee, m),
+        fmt::format("raise guarantee_slots or weight of team {}", team));
+    if (e->cheapest.empty()) {
+      e->cheapest = fmt::format("guarantee_slots {} for team {}: others would be stopped for it",
+                                held + m, team);
+    }
   }
-  if (sites.product > 0) {
+  if (world.product_running() > 0) {
     Say(e, "floor",
-        fmt::format("product holds {} slots of the {} that it is guaranteed", sites.product,
-                    plan.product_guarantee),
+        fmt::format("product holds {} slots of the {} that it is guaranteed",
+                    world.product_running(), world.product_guarantee()),
         "lower min_replicas of a service, or the product team's guarantee_slots");
-  }
-  if (sites.not_usable > 0) {
-    Say(e, "health", fmt::format("{} slots are cordoned or down", sites.not_usable),
-        "see `weir status`, and uncordon what is well again");
   }
 }
 
-void ExplainRunning(const Plan& plan, const JobPlan& job, Explanation* e) {
-  if (job.stopping || job.team < 0) {
-    e->could_take_away = job.stopping ? "it is stopping already" : "its team is not known";
+void ExplainRunning(const World& world, JobId id, Explanation* e) {
+  const Job& job = world.job(id);
+  if (job.phase == RunPhase::kStopping || job.team < 0) {
+    e->could_take_away = job.team < 0 ? "its team is not known" : "it is stopping already";
     return;
   }
-  const TeamPlan& team = plan.teams[job.team];
-  const std::string loss = fmt::format("at the price of {:.3g} slot-seconds", plan.LostWork(job));
-  if (!plan.MayBeStopped(job)) {
-    e->could_take_away = fmt::format("nothing for its first {}", Human(plan.policy.min_run));
-  } else if (!job.spec().checkpointable) {
-    e->could_take_away = plan.policy.break_jobs
+  const PoolId pool = world.PoolOf(job.places);
+  if (pool < 0) {
+    e->could_take_away = "its nodes are gone from the lab";
+    return;
+  }
+  const Account& a = world.accounts()[world.AccountIn(job.team, pool)];
+  const int64_t slots = SlotsIn(job.places);
+  const std::string loss = fmt::format("at the price of {:.3g} slot-seconds", world.LostWork(id));
+  const std::string limit = a.lend_limit < 0 ? "no limit" : fmt::format("{}", a.lend_limit);
+  if (!world.MayBeStopped(id)) {
+    e->could_take_away = fmt::format("nothing for its first {}", Human(world.policy().min_run));
+  } else if (!job.checkpointable) {
+    e->could_take_away = world.policy().break_jobs
                              ? fmt::format(
                                    "a loan, a floor or a guarantee of another team, once no "
                                    "job that can be checkpointed is left to ask, {}",
                                    loss)
                              : "nothing: it cannot be checkpointed and break_jobs is off";
-  } else if (std::ssize(job.slots) > job.spec().min_slots) {
+  } else if (slots > job.min_slots) {
     e->could_take_away = fmt::format(
         "{} of its {} slots: a loan ({} lent of {}), a product floor, or a job of its own team or "
-        "of "
-        "one below its share, {}",
-        std::ssize(job.slots) - job.spec().min_slots, job.slots.size(), team.lent,
-        team.lend_limit < 0 ? "no limit" : fmt::format("{}", team.lend_limit), loss);
+        "of one below its share, {}",
+        slots - job.min_slots, slots, a.lent, limit, loss);
   } else {
     e->could_take_away = fmt::format(
         "a pause for a loan ({} lent of {}), a product floor, or a team below its share, {}",
-        team.lent, team.lend_limit < 0 ? "no limit" : fmt::format("{}", team.lend_limit), loss);
+        a.lent, limit, loss);
   }
-}
-
-void ExplainService(const Plan& plan, const ServicePlan& s, int64_t wanted, Explanation* e) {
-  const Demand& d = s.state->demand;
-  const TeamPlan* team = s.team < 0 ? nullptr : &plan.teams[s.team];
-  if (plan.snapshot.draining) {
-    Say(e, "draining", "the lab is shutting down and starts nothing", "start `weir up` again");
+  const Spread spread = world.fleet().SpreadOf(job.places);
+  if (spread.nodes > 1) {
+    e->why_here = fmt::format(
+        "its {} slots are on {} nodes of one {}: {:.3g} GB/s a slot between them{}", slots,
+        spread.nodes, NameOf(spread.level), spread.gb_per_s,
+        spread.lost > 0 ? fmt::format(", {:.0f}% less than its size could have", 100 * spread.lost)
+                        : "");
+  } else {
+    e->why_here = fmt::format(
+        "its {} slots are on one node: the one with the fewest free slots "
+        "that held them, so that whole nodes stay free",
+        slots);
   }
-  if (team == nullptr) {
-    Say(e, "quota", fmt::format("team {} is not known", s.spec().team), "create the team");
-    return;
-  }
-  int64_t starting = 0;
-  for (const ReplicaPlan& r : s.replicas) starting += !r.stopping && !r.second && !r.lease->ready;
-  if (starting > 0) {
-    Say(e, "capacity", fmt::format("{} of {} replicas are starting", starting, wanted),
-        "none needed");
-    e->expected_wait = s.state->replica_startup;
-  }
-  if (s.state->start_not_before > plan.now) {
-    const Duration left = s.state->start_not_before - plan.now;
-    Say(e, "backoff",
-        fmt::format("replicas did not become ready; the next one starts in {}", Human(left)),
-        "see the log of its last replica with `weir service logs`");
-    e->expected_wait = left;
-  }
-  if (s.short_of_floor > 0) {
-    Say(e, "floor",
-        fmt::format(
-            "{} of its least {} replicas have no slots: team {} holds {} slots of the {} that "
-            "it is guaranteed",
-            s.short_of_floor, s.spec().min_replicas, s.spec().team, team->running, team->guarantee),
-        fmt::format("raise guarantee_slots of team {}, or lower min_replicas", s.spec().team));
-  }
-  if (!s.surging && d.above_since.is_set()) {
-    Say(e, "capacity",
-        fmt::format("demand has been above what is ready for {}; after {} it is a surge",
-                    Human(plan.now - d.above_since), Human(plan.policy.surge_after)),
-        "none needed");
-  }
-  if (s.unmet > 0) {
-    const int64_t most = s.spec().max_replicas;
-    if (ReplicasFor(*s.state, s.ready, plan.policy) > most) {
-      Say(e, "capacity",
-          fmt::format("{:.3g} requests/s need more than its {} replicas at most",
-                      Load(d, plan.policy), most),
-          "raise max_replicas");
-    }
-    Say(e, "lend_limit",
-        fmt::format(
-            "{} replicas of {} slots find none: {} slots are out on loan{}, and no other job "
-            "may give any within lend limits and minimum run times",
-            s.unmet, s.per_replica(), plan.out_on_loan,
-            plan.policy.loan_limit_slots < 0
-                ? ""
-                : fmt::format(" of at most {}", plan.policy.loan_limit_slots)),
-        "raise lend_limit_slots or loan_limit_slots, or the product team's guarantee");
-  }
-  if (s.state->service.shed_above_tier > 0) {
-    Say(e, "capacity",
-        fmt::format("requests of tiers above {} are refused", s.state->service.shed_above_tier),
-        "it ends by itself once the demand fits");
-  }
-}
-
-void ExplainLoan(const Plan& plan, const LoanPlan& loan, Explanation* e) {
-  const Duration left = std::max(loan.loan->due - plan.now, Duration{});
-  if (!loan.open) {
-    e->could_take_away = "it is on its way back: its replicas drain";
-    if (loan.service >= 0) e->expected_wait = plan.services[loan.service].spec().grace;
-    return;
-  }
-  int64_t waits = 0;  // slots in a lease that is not one of its replicas
-  for (int slot : loan.slots) waits += plan.leased[slot];
-  if (loan.service >= 0) {
-    for (const ReplicaPlan& r : plan.services[loan.service].replicas) {
-      if (r.lease->loan == loan.loan->id && !r.second) waits -= std::ssize(r.slots);
-    }
-  }
-  if (waits > 0) {
-    Say(e, "capacity",
-        fmt::format("{} of its {} slots are still being freed", waits, loan.slots.size()),
-        "none needed");
-  }
-  e->could_take_away =
-      fmt::format("demand below the low mark for {}, its due time in {}, or `weir loan recall`",
-                  Human(plan.policy.calm_after), Human(left));
 }
 
 }  // namespace
 
-std::vector<Explanation> Explain(const Plan& plan) {
-  std::vector<Explanation> out;
-  const Sites sites = Survey(plan);
-  for (const JobPlan& job : plan.jobs) {
-    Explanation e{.subject = job.id()};
-    if (job.lease != nullptr) {
-      ExplainRunning(plan, job, &e);
-    } else if (job.outcome != Outcome::kStarts) {
-      ExplainWaiting(plan, job, sites, &e);
+Explanation ExplainJob(World& world, const Notes& notes, JobId id) {
+  Explanation e{.subject = world.JobName(id)};
+  const RunPhase phase = world.job(id).phase;
+  if (phase == RunPhase::kRunning || phase == RunPhase::kStopping) {
+    ExplainRunning(world, id, &e);
+  } else {
+    ExplainWaiting(world, notes, id, &e);
+  }
+  return e;
+}
+
+std::optional<Explanation> ExplainService(const World& world, const Notes& notes, ServiceId id) {
+  const ServiceState& s = world.services()[id];
+  const wire::ServiceSpec& spec = s.service.spec;
+  const auto it = notes.services.find(id);
+  const ServiceNote note = it == notes.services.end() ? ServiceNote{} : it->second;
+  int64_t ready = 0, starting = 0;
+  for (const auto& [replica, r] : world.replicas()) {
+    if (r.service != id || r.stopping || r.replaces >= 0) continue;
+    (r.ready ? ready : starting) += 1;
+  }
+  const Policy& policy = world.policy();
+  const int64_t wanted = WantedReplicas(s, ready, policy);
+  if (s.service.phase != wire::ServicePhase::kActive) return std::nullopt;
+  if (ready >= wanted && note.unmet == 0 && s.service.shed_above_tier == 0) return std::nullopt;
+  Explanation e{.subject = s.service.id};
+  const Demand& d = s.demand;
+  if (world.draining()) {
+    Say(&e, "draining", "the lab is shutting down and starts nothing", "start `weir up` again");
+  }
+  const TeamId team = world.TeamOf(spec.team);
+  if (team < 0) {
+    Say(&e, "quota", fmt::format("team {} is not known", spec.team), "create the team");
+    return e;
+  }
+  if (starting > 0) {
+    Say(&e, "capacity", fmt::format("{} of {} replicas are starting", starting, wanted),
+        "none needed");
+    e.expected_wait = s.replica_startup;
+  }
+  if (s.start_not_before > world.now()) {
+    const Duration left = s.start_not_before - world.now();
+    Say(&e, "backoff",
+        fmt::format("replicas did not become ready; the next one starts in {}", Human(left)),
+        "see the log of its last replica with `weir service logs`");
+    e.expected_wait = left;
+  }
+  if (note.short_of_floor > 0) {
+    int64_t held = 0, guarantee = 0;
+    for (size_t type = 0; type < world.types().size(); ++type) {
+      const Account& a = world.accounts()[world.AccountOf(team, static_cast<int32_t>(type))];
+      held += a.running;
+      guarantee += a.guarantee;
     }
-    out.push_back(std::move(e));
+    Say(&e, "floor",
+        fmt::format(
+            "{} of its least {} replicas have no slots: team {} holds {} slots of the {} that "
+            "it is guaranteed",
+            note.short_of_floor, spec.min_replicas, spec.team, held, guarantee),
+        fmt::format("raise guarantee_slots of team {}, or lower min_replicas", spec.team));
   }
-  for (const ServicePlan& s : plan.services) {
-    const int64_t wanted = WantedReplicas(*s.state, s.ready, plan.policy);
-    if (s.state->service.phase != wire::ServicePhase::kActive) continue;
-    if (s.ready >= wanted && s.unmet == 0 && s.state->service.shed_above_tier == 0) continue;
-    Explanation e{.subject = s.state->service.id};
-    ExplainService(plan, s, wanted, &e);
-    out.push_back(std::move(e));
+  if (!note.surging && d.above_since.is_set()) {
+    Say(&e, "capacity",
+        fmt::format("demand has been above what is ready for {}; after {} it is a surge",
+                    Human(world.now() - d.above_since), Human(policy.surge_after)),
+        "none needed");
   }
-  for (const LoanPlan& loan : plan.loans) {
-    Explanation e{.subject = loan.loan->id};
-    ExplainLoan(plan, loan, &e);
-    out.push_back(std::move(e));
+  if (note.unmet > 0) {
+    if (ReplicasFor(s, ready, policy) > spec.max_replicas) {
+      Say(&e, "capacity",
+          fmt::format("{:.3g} requests/s need more than its {} replicas at most", Load(d, policy),
+                      spec.max_replicas),
+          "raise max_replicas");
+    }
+    Say(&e, "lend_limit",
+        note.refused.empty()
+            ? fmt::format("{} replicas of {} slots find none: {} slots are out on loan", note.unmet,
+                          std::max<int64_t>(spec.slots_per_replica, 1), world.out_on_loan())
+            : note.refused,
+        "raise lend_limit_slots or loan_limit_slots, or the product team's guarantee");
   }
-  std::sort(out.begin(), out.end(),
-            [](const Explanation& a, const Explanation& b) { return a.subject < b.subject; });
-  return out;
+  if (s.service.shed_above_tier > 0) {
+    Say(&e, "capacity",
+        fmt::format("requests of tiers above {} are refused", s.service.shed_above_tier),
+        "it ends by itself once the demand fits");
+  }
+  return e;
+}
+
+Explanation ExplainLoan(const World& world, LoanId id, const std::string& name) {
+  Explanation e{.subject = name};
+  const Loan& loan = world.loans().at(id);
+  if (!loan.open) {
+    e.could_take_away = "it is on its way back: its replicas drain";
+    if (loan.service >= 0) e.expected_wait = world.services()[loan.service].service.spec.grace;
+    return e;
+  }
+  int64_t all = 0, waits = 0;  // slots in a lease that is not one of its replicas
+  for (const LoanShare& share : loan.shares) {
+    for (const SlotId slot : SlotIds(share.places)) {
+      ++all;
+      waits += world.fleet().Held(slot);
+    }
+  }
+  for (const auto& [replica, r] : world.replicas()) {
+    if (r.loan == id && r.replaces < 0) waits -= SlotsIn(r.places);
+  }
+  if (waits > 0) {
+    Say(&e, "capacity", fmt::format("{} of its {} slots are still being freed", waits, all),
+        "none needed");
+  }
+  e.could_take_away =
+      fmt::format("demand below the low mark for {}, its due time in {}, or `weir loan recall`",
+                  Human(world.policy().calm_after), Human(Left(world, loan.due)));
+  return e;
 }
 
 }  // namespace weir::sched

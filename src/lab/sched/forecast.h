@@ -15,6 +15,10 @@
 // A value type: no clock, no allocation; equal samples give equal forecasts.
 #pragma once
 
+#include <array>
+#include <cstdint>
+#include <optional>
+
 #include "base/units.h"
 
 namespace weir::sched {
@@ -34,6 +38,38 @@ class Forecast {
   double level_ = 0;
   double trend_ = 0;  // per second
   double newest_ = 0;
+};
+
+// The season: what a service's week looks like, in bins of 15 minutes, and how today compares to
+// it.
+//
+//   bin        mean rate of its 15 minutes, over the weeks seen (half of it from the newest two);
+//              while a week has not been seen twice, the same 15 minutes of all days
+//   forecast   rate now x bin(when) / bin(now), bins interpolated; the ratio carries level and
+//   trend
+//              from week to week; within 1/4 .. 4 of the rate now, since a season explains no more
+// A gap leaves its bins as they were: the ratio is made of what is seen after it. A bin that was
+// never seen, now or then, gives no forecast. Days and weeks are UTC; a clock change shows as an
+// hour of misses in two weeks.
+class Season {
+ public:
+  void Observe(Time at, double rate);
+  // At `when`, if the rate is `rate_now` at `now`. nullopt: nothing is known of that time of day.
+  std::optional<double> At(Time now, double rate_now, Time when) const;
+
+  static constexpr int kBins = 7 * 96;
+
+ private:
+  struct Bin {
+    double mean = 0;
+    int32_t seen = 0;  // stretches of 15 minutes
+  };
+  std::array<Bin, kBins> week_;
+  std::array<Bin, 96> day_;
+  int64_t bin_ = -1;  // the stretch under way, numbered since 1970
+  double sum_ = 0;
+  int64_t samples_ = 0;
+  std::optional<double> Usual(Time when) const;
 };
 
 }  // namespace weir::sched

@@ -8,8 +8,7 @@
 #include <set>
 #include <string_view>
 
-#include "lab/sched/placement.h"
-#include "lab/sched/plan.h"
+#include "lab/sched/lab_scheduler.h"
 
 namespace weir::sched {
 namespace {
@@ -80,12 +79,30 @@ void CheckLendLimits(const Snapshot& s, const Policy& policy, std::vector<std::s
   }
 }
 
+std::string_view SiteOf(std::string_view slot_id) {
+  const size_t slash = slot_id.find('/');
+  return slash == std::string_view::npos ? std::string_view() : slot_id.substr(0, slash);
+}
+
+// A guarantee counts as at least the sum of those below it. By definition: over the tree.
+int64_t GuaranteeOf(const Snapshot& s, const wire::Team& team, size_t depth = 0) {
+  int64_t below = 0;
+  for (const wire::Team& t : s.teams) {
+    if (depth < s.teams.size() && t.parent == team.name && t.team_class == team.team_class) {
+      below += GuaranteeOf(s, t, depth + 1);
+    }
+  }
+  return std::max(team.guarantee_slots, below);
+}
+
 int64_t ProductGuarantee(const Snapshot& s) {
-  // As in Plan: a guarantee counts as at least the sum of those below it.
-  const Policy policy;
-  Snapshot teams;
-  teams.teams = s.teams;
-  return Plan(teams, policy).product_guarantee;
+  int64_t sum = 0;
+  for (const wire::Team& t : s.teams) {
+    const auto* parent = Find(s.teams, [&](const wire::Team& p) { return p.name == t.parent; });
+    const bool top = parent == nullptr || parent->team_class != t.team_class;
+    if (top && t.team_class == wire::TeamClass::kProduct) sum += GuaranteeOf(s, t);
+  }
+  return sum;
 }
 
 }  // namespace
@@ -238,23 +255,54 @@ std::vector<std::string> Breaches(const Snapshot& s, const Decision& decision,
 
 std::vector<std::string> UnsettledGuarantees(const Snapshot& s) {
   std::vector<std::string> out;
-  const Policy policy;
-  const Plan plan(s, policy);
-  for (const JobPlan& job : plan.jobs) {
-    if (job.lease != nullptr || job.team < 0 || !plan.teams[job.team].research) continue;
-    if (job.spec().min_slots > plan.usable) continue;
-    if (plan.Guaranteed(job.team, job.spec().min_slots)) {
-      Say(&out, "{} waits for {} slots, its team {} holds {} and is guaranteed {}", job.id(),
-          job.spec().min_slots, job.spec().team, plan.teams[job.team].held(),
-          plan.teams[job.team].guarantee);
+  std::map<std::string_view, int64_t> held;  // by team: with those below it, lent slots too
+  std::map<std::string_view, const wire::Team*> teams;
+  for (const wire::Team& t : s.teams) teams.emplace(t.name, &t);
+  const auto add = [&](std::string_view team, int64_t slots) {
+    for (size_t depth = 0; teams.contains(team) && depth <= s.teams.size(); ++depth) {
+      held[team] += slots;
+      const wire::Team* parent =
+          teams.contains(teams[team]->parent) ? teams[teams[team]->parent] : nullptr;
+      if (parent == nullptr || parent->team_class != teams[team]->team_class) break;
+      team = parent->name;
+    }
+  };
+  for (const wire::Lease& lease : s.leases) {
+    if (lease.phase != LeasePhase::kStopping && lease.loan.empty()) {
+      add(lease.team, std::ssize(lease.slots));
     }
   }
-  for (const ServicePlan& service : plan.services) {
-    if (service.team < 0 || service.own() >= service.spec().min_replicas) continue;
-    const TeamPlan& team = plan.teams[service.team];
-    if (team.running + service.per_replica() <= team.guarantee) {
+  for (const auto& [team, slots] : LentByTeam(s)) held[team] += slots;
+  const auto guarantee = [&](std::string_view team) { return GuaranteeOf(s, *teams[team]); };
+  int64_t usable = 0;
+  for (const SlotState& slot : s.slots) usable += slot.usable;
+  for (const JobState& job : s.jobs) {
+    const wire::JobSpec& spec = job.job.spec;
+    const bool runs = std::any_of(s.leases.begin(), s.leases.end(),
+                                  [&](const wire::Lease& l) { return l.holder == job.job.id; });
+    if (runs || !teams.contains(spec.team) || spec.min_slots > usable ||
+        teams[spec.team]->team_class != wire::TeamClass::kResearch) {
+      continue;
+    }
+    std::string_view at = spec.team;
+    for (size_t depth = 0; teams.contains(at) && depth <= s.teams.size(); ++depth) {
+      if (held[at] + spec.min_slots <= guarantee(at)) {
+        Say(&out, "{} waits for {} slots, team {} holds {} and is guaranteed {}", job.job.id,
+            spec.min_slots, at, held[at], guarantee(at));
+        break;
+      }
+      at = teams[at]->parent;
+    }
+  }
+  for (const ServiceState& service : s.services) {
+    const wire::ServiceSpec& spec = service.service.spec;
+    const int64_t own = std::count_if(s.leases.begin(), s.leases.end(), [&](const wire::Lease& l) {
+      return l.service == spec.name && l.loan.empty() && l.phase != LeasePhase::kStopping;
+    });
+    if (!teams.contains(spec.team) || own >= spec.min_replicas) continue;
+    if (held[spec.team] + spec.slots_per_replica <= guarantee(spec.team)) {
       Say(&out, "service {} has {} of {} replicas, its team holds {} and is guaranteed {}",
-          service.name(), service.own(), service.spec().min_replicas, team.running, team.guarantee);
+          spec.name, own, spec.min_replicas, held[spec.team], guarantee(spec.team));
     }
   }
   return out;

@@ -8,7 +8,6 @@
 
 #include "base/random.h"
 #include "lab/sched/forecast.h"
-#include "lab/sched/placement.h"
 #include "lab/sched/policy.h"
 #include "lab/sched/shares.h"
 #include "lab/sched/sizing.h"
@@ -142,19 +141,31 @@ TEST(Forecast, AGapStartsAnewAndOddSamplesAreIgnored) {
   EXPECT_GE(f.At(Time{190'000'000}), 0);
 }
 
-TEST(Placement, PrefersOneNodeAndTheTightestFit) {
-  const Places places({"s/a/0", "s/a/1", "s/a/2", "s/b/0", "s/b/1", "t/c/0"});
-  SlotPool pool(places);
-  for (int i = 0; i < 6; ++i) pool.Add(i);
-  EXPECT_EQ(pool.Take(0, 2), (std::vector<int>{3, 4}));
-  EXPECT_EQ(pool.Take(0, 2, {2}), (std::vector<int>{0, 2}));
-  EXPECT_EQ(pool.FreeIn(0), 1);
-  EXPECT_EQ(pool.FreeIn(1), 1);
-}
-TEST(Placement, WhatStaysOfAGangIsOnFewNodes) {
-  const Places places({"s/a/0", "s/a/1", "s/a/2", "s/b/0"});
-  EXPECT_EQ(GiveUp(places, {0, 1, 2, 3}, 1), (std::vector<int>{3}));
-  EXPECT_EQ(GiveUp(places, {0, 1, 2, 3}, 2), (std::vector<int>{2, 3}));
+TEST(Season, KnowsTheMorningRampAfterADayAndTheWeekendAfterTwoWeeks) {
+  Season season;
+  const auto rate =
+      [](int64_t minute) {  // busy from 9 to 18 on weekdays; 1970-01-01 was a Thursday
+        const int64_t day = minute / 1440, hour = minute / 60 % 24;
+        const bool weekend = (day + 3) % 7 >= 5;
+        return !weekend && hour >= 9 && hour < 18 ? 40.0 : 10.0;
+      };
+  const auto run = [&](int64_t from_day, int64_t to_day, double growth) {
+    for (int64_t m = from_day * 1440; m < to_day * 1440; ++m) {
+      season.Observe(Time{m * 60'000'000}, growth * rate(m));
+    }
+  };
+  const auto at = [](int64_t day, int64_t minute) {
+    return Time{(day * 1440 + minute) * 60'000'000};
+  };
+  EXPECT_FALSE(season.At(at(0, 500), 10, at(0, 560)));
+  run(0, 1, 1);
+  EXPECT_NEAR(*season.At(at(1, 500), 10, at(1, 560)), 40, 2) << "9:20 as seen from 8:20";
+  run(1, 15, 1);
+  EXPECT_NEAR(*season.At(at(16, 500), 10, at(16, 560)), 10, 1) << "a Saturday";
+  EXPECT_NEAR(*season.At(at(18, 500), 20, at(18, 560)), 80, 2) << "twice as much as it was";
+  // A gap of three weeks: the bins are as they were, and the level is that of now.
+  EXPECT_NEAR(*season.At(at(39, 500), 5, at(39, 560)), 20, 1);
+  EXPECT_LE(*season.At(at(18, 500), 10, at(18, 560)), 40);
 }
 
 TEST(PolicyTable, EveryDefaultIsWithinItsRangeAndReadsBack) {

@@ -1,150 +1,111 @@
-// The scratch of one Decide: the snapshot as numbers, what this decision has given and taken so
-// far, and its actions. product.cc and research.cc take turns on it; nothing outlives the call.
+// The scratch of one decision by Weir's own policy: the turn, and what product.cc, loans.cc and
+// research.cc have found and promised so far. Nothing outlives the call but the notes, from which
+// explain.cc tells people why.
 //
 // A slot is, for the plan, in one place at a time:
-//   held      by a lease (also one that is stopping)
+//   held      by a job or a replica (also one that is stopping)
 //   on loan   on a loan that is not returned, and free: waits for a replica of its service
-//   claimed   free, but of the newest lease of a job that a stop interrupted: it comes first
-//   pool      free for anybody
-//   gone      given away by this decision, set aside for somebody, or not usable
+//   claimed   free, but of the newest run of a job that a stop interrupted: it comes first
+//   free      for anybody
+//   aside     kept by this decision for somebody who starts later
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "lab/sched/decide.h"
-#include "lab/sched/placement.h"
-#include "lab/sched/victims.h"
+#include "lab/sched/turn.h"
 
 namespace weir::sched {
 
-struct TeamPlan {
-  const wire::Team* team = nullptr;
-  int parent = -1;
-  bool research = true;
-  int64_t guarantee = 0;   // at least what the teams below it are guaranteed
-  int64_t lend_limit = 0;  // -1 = none
-  // Of the team and all teams below it:
-  int64_t running = 0;  // slots of jobs (research), of replicas without a loan (product)
-  int64_t lent = 0;     // slots out on loan
-  double entitled = 0;  // research: see shares.h
-  int64_t held() const { return running + lent; }
-};
-
-struct JobPlan {
-  const JobState* state = nullptr;
-  int team = -1;                       // -1: not known
-  const wire::Lease* lease = nullptr;  // not ended
-  std::vector<int> slots;              // of that lease
-  int site = -1;                       // of that lease
-  std::vector<int> claim;              // free slots of its newest lease, while it has none now
-  bool stopping = false;               // its lease is, perhaps by this decision
-  bool restarting = false;             // stopped by kResize: it runs again in what is left to it
-  // What research.cc found when its turn came, for explain.cc.
-  enum class Outcome { kNotTried, kStarts, kSlotsComing, kBlocked } outcome = Outcome::kNotTried;
-  int64_t saw_free = 0;         // slots on the site with the most
-  bool collecting = false;      // free slots are kept for it
+// What a decision found about those that it did not serve.
+struct JobNote {
+  enum class Outcome { kSlotsComing, kBlocked } outcome = Outcome::kBlocked;
+  int64_t saw_free = 0;         // slots of the pool with the most, when its turn came
+  bool collecting = false;      // free slots are kept for it as they come
   bool may_not_borrow = false;  // free slots are for growth of teams below their share
-  const std::string& id() const { return state->job.id; }
-  const wire::JobSpec& spec() const { return state->job.spec; }
+  bool over_borrow_limit = false;
+  JobId delays = -1;  // free slots are kept for that one, which this one would delay
+  Time delays_until;
+  Time reserved;  // the slots that it needs are kept for it from then on; 0 = not
+  std::vector<JobId>
+      waits_for;  // whose slots those are, first to end first; at most kWaitsForShown
+};
+inline constexpr size_t kWaitsForShown = 8;
+struct ServiceNote {
+  int64_t unmet = 0;  // replicas wanted that the decision found no way to
+  int64_t short_of_floor = 0;
+  bool surging = false;
+  int64_t ready = 0;
+  std::string refused;  // why no loan was opened, or not for all of it
+};
+struct Notes {
+  std::map<JobId, JobNote> jobs;
+  std::map<ServiceId, ServiceNote> services;
 };
 
-struct ReplicaPlan {
-  const wire::Lease* lease = nullptr;
-  std::vector<int> slots;
-  int loan = -1;  // index; -1 = none
-  bool stopping = false;
-  bool second = false;  // replaces one that still runs: not counted twice
-};
-
-struct LoanPlan {
-  const wire::Loan* loan = nullptr;
-  std::vector<int> slots;  // known ones, sorted
-  bool open = false;       // not recalled, this decision included
-  int service = -1;
+struct Claim {
+  JobId job = -1;
+  PoolId pool = -1;
+  Places places;
+  bool restarting = false;  // stopped by kResize: it runs again in what is left to it
 };
 
 struct ServicePlan {
+  ServiceId id = -1;
   const ServiceState* state = nullptr;
-  int team = -1;
-  std::vector<ReplicaPlan> replicas;
-  std::vector<int> loans;  // not returned, oldest first
-  int64_t ready = 0;       // replicas that serve
-  int64_t unmet = 0;       // replicas wanted that this decision found no way to
-  int64_t short_of_floor = 0;
+  TeamId team = -1;
+  std::vector<ReplicaId> replicas;  // as the decision found them
+  std::vector<LoanId> loans;        // not returned, oldest first
   bool surging = false, calm = false;
+  ServiceNote* note = nullptr;
   const wire::ServiceSpec& spec() const { return state->service.spec; }
   const std::string& name() const { return state->service.spec.name; }
   int64_t per_replica() const { return std::max<int64_t>(spec().slots_per_replica, 1); }
-  int64_t own() const;  // replicas without a loan, not stopping
 };
 
 class Plan {
  public:
-  Plan(const Snapshot& snapshot, const Policy& policy);
+  Plan(Turn* turn, Notes* notes);
 
-  const Snapshot& snapshot;
+  Turn& turn;
+  World& world;
   const Policy& policy;
   const Time now;
-  Places places;
-  SlotPool pool;
-  std::vector<TeamPlan> teams;        // as in the snapshot
-  std::vector<JobPlan> jobs;          // as in the snapshot
-  std::vector<ServicePlan> services;  // as in the snapshot
-  std::vector<LoanPlan> loans;        // as in the snapshot
+  Notes& notes;
+  std::vector<ServicePlan> services;  // as in the world
   std::vector<int> by_tier;           // services: tier, then id
-  std::vector<bool> leased;           // per slot: in a lease that has not ended
-  std::vector<int64_t> coming;        // per site: slots that stops under way will free for anybody
-  int64_t usable = 0;                 // slots
-  int64_t product_guarantee = 0;      // of all product teams
-  int64_t product_running = 0;        // slots of replicas without a loan, not stopping
-  int64_t out_on_loan = 0;            // slots on loans not returned
-  int new_loans = 0;                  // opened by this decision
-  std::vector<Action> actions;
+  std::vector<int64_t> coming;        // per pool: slots that stops under way will free for anybody
+  std::vector<Claim> claims;          // by job
 
-  const std::string& slot_id(int slot) const { return snapshot.slots[slot].id; }
-  // Known ones, sorted.
-  std::vector<int> SlotsOf(const std::vector<std::string>& ids) const;
-  std::vector<std::string> SlotIds(const std::vector<int>& slots) const;
-  int TeamOf(std::string_view name) const;
-  bool Within(int team, int ancestor) const;  // team is it, or below it
-  void AddRunning(int team, int64_t slots);   // up the tree
-  void AddLent(int team, int64_t slots);
-  int64_t LendRoom(int team) const;  // slots that it may still lend, by all limits above it too
+  size_t pools() const { return world.fleet().pools().size(); }
+  const Fleet::Pool& pool(PoolId p) const { return world.fleet().pools()[p]; }
+  bool Suits(const ServicePlan& service, PoolId pool) const;
+  // Replicas of the service without a loan, not stopping.
+  int64_t Own(const ServicePlan& service) const;
+  int64_t product_running() const { return world.product_running() + promised_; }
+  void PromiseProduct(const ServicePlan& service, PoolId pool, int64_t slots);
 
-  // Takes n free slots of a site: from the pool, then from claims beyond what their jobs need to
-  // run, then from any claim. Free(site) says how many there are.
-  int64_t Free(int site) const;
-  std::vector<int> TakeFree(int site, int64_t n, const std::vector<int>& preferred = {});
-  void DropClaim(JobPlan* job);  // its slots go to the pool
-  // Its team and the teams above it stay within a guarantee with `slots` more.
-  bool Guaranteed(int team, int64_t slots) const;
-  bool WithinShare(int team, int64_t slots) const;
+  // n free slots of a pool: then from claims beyond what their jobs need to start, then from all
+  // claims. Nothing is held by it.
+  int64_t Free(PoolId pool) const;
+  Places TakeFree(PoolId pool, int64_t n);
+  void DropClaim(Claim* claim);
 
-  // Actions; each also moves the slots and the counts.
-  void StopJob(JobPlan* job, How how, int64_t give, const std::vector<int>& slots, Reason reason);
-  void StopReplica(ServicePlan* service, ReplicaPlan* replica, Reason reason);
-  void StartReplica(ServicePlan* service, const std::vector<int>& slots, const std::string& loan,
-                    Reason reason);
-  void Recall(LoanPlan* loan, Reason reason);
-
-  // May be stopped for somebody else: it runs, has had its minimum run time, is not stopping.
-  bool MayBeStopped(const JobPlan& job) const;
-  double LostWork(const JobPlan& job) const;  // slot-seconds, if it is stopped now
-  int64_t LostSteps(const JobPlan& job) const;
+  void StopReplica(ReplicaId replica, const Reason& reason);
+  int64_t LostSteps(JobId job) const { return world.job(job).steps_lost; }
 
  private:
-  std::unordered_map<std::string_view, int> team_index_, slot_index_;
-  std::vector<std::vector<int>> claims_in_;  // per site: jobs with claims
-  std::vector<int64_t> claimed_in_;          // per site: slots
-  void ReadTeams();
-  void ReadLoans();
-  void ReadLeases();
+  int64_t promised_ = 0;
+  void ReadServices();
+  void ReadComing();
   void ReadClaims();
-  void FindEntitlements();
 };
+
+// The two sides of a decision, in this order; see docs/policy.md.
+void GiveBack(Plan* plan);       // product.cc: what is over
+void ServeProduct(Plan* plan);   // product.cc: floors, then surges
+void ServeResearch(Plan* plan);  // research.cc
 
 }  // namespace weir::sched

@@ -1,9 +1,10 @@
-#include "lab/sched/product.h"
+#include "lab/sched/plan.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <set>
+#include <tuple>
 
 #include "lab/sched/loans.h"
 #include "lab/sched/reclaim.h"
@@ -14,35 +15,39 @@ namespace {
 
 bool Lasted(Time since, Time now, Duration least) { return since.is_set() && now - since >= least; }
 
-void StopReplicasOn(Plan* plan, ServicePlan* service, int loan, const Reason& reason) {
-  for (ReplicaPlan& r : service->replicas) {
-    if (r.loan == loan) plan->StopReplica(service, &r, reason);
+void StopReplicasOn(Plan* plan, const ServicePlan& service, LoanId loan, const Reason& reason) {
+  for (const ReplicaId id : service.replicas) {
+    const Replica& r = plan->world.replicas().at(id);
+    if (r.loan == loan && !r.stopping) plan->StopReplica(id, reason);
   }
 }
 
-void RecallAndDrain(Plan* plan, int index, const Reason& reason) {
-  LoanPlan* loan = &plan->loans[index];
-  plan->Recall(loan, reason);
-  if (loan->service >= 0) StopReplicasOn(plan, &plan->services[loan->service], index, reason);
+void RecallAndDrain(Plan* plan, LoanId loan, const Reason& reason) {
+  const ServiceId service = plan->world.loans().at(loan).service;
+  plan->turn.RecallLoan(loan, reason);
+  if (service >= 0) StopReplicasOn(plan, plan->services[service], loan, reason);
 }
 
-// The newest replica without a loan; one that is not yet ready, or not in a rollout, first.
-ReplicaPlan* LeastNeeded(ServicePlan* service) {
-  ReplicaPlan* best = nullptr;
-  const auto key = [](const ReplicaPlan& r) {
-    return std::make_tuple(!r.lease->ready, r.lease->opened, r.lease->id);
-  };
-  for (ReplicaPlan& r : service->replicas) {
-    if (r.stopping || r.second || r.loan >= 0) continue;
-    if (best == nullptr || key(r) > key(*best)) best = &r;
+// The newest replica without a loan; one that is not yet ready, or not in a rollout, first. -1 if
+// there is none.
+ReplicaId LeastNeeded(const Plan& plan, const ServicePlan& service) {
+  ReplicaId best = -1;
+  std::tuple<bool, Time, ReplicaId> best_key;
+  for (const ReplicaId id : service.replicas) {
+    const Replica& r = plan.world.replicas().at(id);
+    if (r.stopping || r.replaces >= 0 || r.loan >= 0) continue;
+    const std::tuple key(!r.ready, r.opened, id);
+    if (best >= 0 && key <= best_key) continue;
+    best = id;
+    best_key = key;
   }
   return best;
 }
 
 void ComeDown(Plan* plan, ServicePlan* s) {
   const int64_t target = CalmReplicas(*s->state, plan->policy);
-  int64_t held = s->own();
-  for (int l : s->loans) held += LoanReplicas(*plan, *s, plan->loans[l]);
+  int64_t held = plan->Own(*s);
+  for (const LoanId l : s->loans) held += LoanReplicas(*plan, *s, plan->world.loans().at(l));
   const Demand& d = s->state->demand;
   const Duration calm = plan->now - d.below_since;
   Reason reason{fmt::format("demand of {:.3g} requests/s has needed no more than {} of {} replicas "
@@ -57,15 +62,15 @@ void ComeDown(Plan* plan, ServicePlan* s) {
   without_floor.service.spec.min_replicas = 0;
   const int64_t demanded = CalmReplicas(without_floor, plan->policy);
   for (size_t k = s->loans.size(); k-- > 0;) {
-    LoanPlan* loan = &plan->loans[s->loans[k]];
-    const int64_t on_it = LoanReplicas(*plan, *s, *loan);
-    if (!loan->open || held - on_it < demanded) continue;
+    const Loan& loan = plan->world.loans().at(s->loans[k]);
+    const int64_t on_it = LoanReplicas(*plan, *s, loan);
+    if (!loan.open || held - on_it < demanded) continue;
     held -= on_it;
     RecallAndDrain(plan, s->loans[k], reason);
   }
   const bool rested = plan->now - s->state->last_down >= plan->policy.replica_cooldown;
-  while (rested && held > target && s->own() > 0) {
-    plan->StopReplica(s, LeastNeeded(s), reason);
+  while (rested && held > target && plan->Own(*s) > 0) {
+    plan->StopReplica(LeastNeeded(*plan, *s), reason);
     --held;
   }
   const wire::Service& service = s->state->service;
@@ -73,10 +78,7 @@ void ComeDown(Plan* plan, ServicePlan* s) {
   if (std::find(cheaper.begin(), cheaper.end(), service.version) != cheaper.end() &&
       target <= s->spec().min_replicas && held <= s->spec().min_replicas) {
     const std::string& own = s->state->own_version;
-    plan->actions.push_back({.kind = ActionKind::kUseVersion,
-                             .service = s->name(),
-                             .version = own.empty() ? s->spec().model : own,
-                             .reason = reason});
+    plan->turn.UseVersion(s->id, own.empty() ? s->spec().model : own, reason);
   }
 }
 
@@ -86,49 +88,68 @@ Reason DemandReason(const Plan& plan, const ServicePlan& s, int64_t wanted, std:
   return {fmt::format("{}: {:.3g} requests/s ({:.3g} forecast, {:.0f} queued) need {} replicas at "
                       "{:.3g} requests/s each and {:.0f}% use; {} ready",
                       what, d.arrivals_per_s, d.forecast_per_s, d.queued, wanted, rate,
-                      100 * plan.policy.target_utilization, s.ready),
+                      100 * plan.policy.target_utilization, s.note->ready),
           {{"arrivals_per_s", d.arrivals_per_s},
            {"forecast_per_s", d.forecast_per_s},
            {"queued", d.queued},
            {"rate_per_replica", rate},
-           {"ready", static_cast<double>(s.ready)},
+           {"ready", static_cast<double>(s.note->ready)},
            {"wanted", static_cast<double>(wanted)}}};
 }
 
-// How many more replicas the team's own guarantee allows (own), or product's as a whole.
+// How many more replicas the team's own guarantee allows in the pools that suit it (own), or
+// product's as a whole.
 int64_t GuaranteeRoom(const Plan& plan, const ServicePlan& s, bool own) {
-  int64_t slots = plan.product_guarantee - plan.product_running;
+  if (s.team < 0) return 0;
+  int64_t slots = plan.world.product_guarantee() - plan.product_running();
   if (own) {
-    slots = plan.usable;
-    for (int t = s.team; t >= 0; t = plan.teams[t].parent) {
-      slots = std::min(slots, plan.teams[t].guarantee - plan.teams[t].running);
+    slots = 0;
+    std::set<int32_t> types;
+    for (PoolId p = 0; p < static_cast<PoolId>(plan.pools()); ++p) {
+      if (!plan.Suits(s, p) || !types.insert(plan.pool(p).type).second) continue;
+      int64_t room = plan.world.fleet().usable();
+      for (AccountId a = plan.world.AccountIn(s.team, p); a >= 0;
+           a = plan.world.accounts()[a].parent) {
+        room = std::min(room, plan.world.accounts()[a].guarantee - plan.turn.running(a));
+      }
+      slots += std::max<int64_t>(room, 0);
     }
   }
-  return s.team < 0 ? 0 : std::max<int64_t>(slots, 0) / s.per_replica();
+  return std::max<int64_t>(slots, 0) / s.per_replica();
+}
+
+bool BeyondGuarantee(const Plan& plan, const ServicePlan& s) {
+  const size_t types = plan.world.types().size();
+  for (size_t type = 0; s.team >= 0 && type < types; ++type) {
+    const AccountId a = plan.world.AccountOf(s.team, static_cast<int32_t>(type));
+    if (plan.turn.running(a) > plan.world.accounts()[a].guarantee) return true;
+  }
+  return false;
 }
 
 // Product teams beyond their guarantee gave nothing up yet: their replicas go for `slots` of a team
 // that is owed them. Least important service first.
 void TakeBackFromBorrowers(Plan* plan, int64_t slots, const Reason& reason) {
   for (size_t k = plan->by_tier.size(); k-- > 0 && slots > 0;) {
-    ServicePlan* s = &plan->services[plan->by_tier[k]];
-    while (slots > 0 && s->team >= 0 &&
-           plan->teams[s->team].running > plan->teams[s->team].guarantee) {
-      ReplicaPlan* r = LeastNeeded(s);
-      if (r == nullptr) break;
-      slots -= std::ssize(r->slots);
-      plan->StopReplica(s, r, reason);
+    const ServicePlan& s = plan->services[plan->by_tier[k]];
+    while (slots > 0 && BeyondGuarantee(*plan, s)) {
+      const ReplicaId r = LeastNeeded(*plan, s);
+      if (r < 0) break;
+      slots -= SlotsIn(plan->world.replicas().at(r).places);
+      plan->StopReplica(r, reason);
     }
   }
 }
 
-std::vector<int> SitesByFree(const Plan& plan) {
-  std::vector<int> sites(plan.places.sites());
-  std::iota(sites.begin(), sites.end(), 0);
-  std::stable_sort(sites.begin(), sites.end(), [&](int a, int b) {
+std::vector<PoolId> PoolsByFree(const Plan& plan, const ServicePlan& s) {
+  std::vector<PoolId> pools;
+  for (PoolId p = 0; p < static_cast<PoolId>(plan.pools()); ++p) {
+    if (plan.Suits(s, p)) pools.push_back(p);
+  }
+  std::stable_sort(pools.begin(), pools.end(), [&](PoolId a, PoolId b) {
     return plan.Free(a) + plan.coming[a] > plan.Free(b) + plan.coming[b];
   });
-  return sites;
+  return pools;
 }
 
 // Up to n replicas on capacity that is product's: free slots at once, else what is coming, else
@@ -136,26 +157,25 @@ std::vector<int> SitesByFree(const Plan& plan) {
 int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
   const int64_t r = s->per_replica();
   const int64_t wanted = n;
-  const auto set_aside = [&](int site, int64_t slots) {  // for a replica of a later decision
-    const int64_t now = std::min(plan->Free(site), slots);
-    plan->TakeFree(site, now);
-    plan->coming[site] -= slots - now;
-    plan->product_running += slots;
-    plan->AddRunning(s->team, slots);
+  const auto set_aside = [&](PoolId pool, int64_t slots) {  // for a replica of a later decision
+    const int64_t now = std::min(plan->Free(pool), slots);
+    if (now > 0) plan->turn.SetAside(plan->TakeFree(pool, now));
+    plan->coming[pool] -= slots - now;
+    plan->PromiseProduct(*s, pool, slots);
   };
-  for (int site : SitesByFree(*plan)) {
-    for (; n > 0 && plan->Free(site) >= r; --n) {
-      plan->StartReplica(s, plan->TakeFree(site, r), "", reason);
+  for (const PoolId pool : PoolsByFree(*plan, *s)) {
+    for (; n > 0 && plan->Free(pool) >= r; --n) {
+      plan->turn.StartReplica(s->id, plan->TakeFree(pool, r), -1, reason);
     }
   }
-  for (int site : SitesByFree(*plan)) {
-    for (; n > 0 && plan->Free(site) + plan->coming[site] >= r; --n) set_aside(site, r);
+  for (const PoolId pool : PoolsByFree(*plan, *s)) {
+    for (; n > 0 && plan->Free(pool) + plan->coming[pool] >= r; --n) set_aside(pool, r);
   }
-  for (int site : SitesByFree(*plan)) {
+  for (const PoolId pool : PoolsByFree(*plan, *s)) {
     if (n <= 0) break;
-    Claimant claimant{.site = site};
+    Claimant claimant{.pool = pool};
     claimant.need.unit = r;
-    claimant.need.offset = plan->Free(site) + plan->coming[site];
+    claimant.need.offset = plan->Free(pool) + plan->coming[pool];
     claimant.need.slots = n * r - claimant.need.offset;
     claimant.may_break = false;
     claimant.caps = CapsAboveShare(*plan, -1);
@@ -171,12 +191,12 @@ int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
       why.text =
           fmt::format("gives {} slots back to service {}: {}", v.give, s->name(), reason.text);
       why.numbers["slots"] = static_cast<double>(v.give);
-      why.numbers["lost_slot_s"] = plan->LostWork(plan->jobs[v.job]);
-      plan->StopJob(&plan->jobs[v.job], v.how, v.give, {}, std::move(why));
+      why.numbers["lost_slot_s"] = plan->world.LostWork(v.job);
+      plan->turn.StopJob(v.job, v.how, v.give, {}, std::move(why));
       given += v.give;
     }
-    plan->coming[site] += given;
-    for (; n > 0 && plan->Free(site) + plan->coming[site] >= r; --n) set_aside(site, r);
+    plan->coming[pool] += given;
+    for (; n > 0 && plan->Free(pool) + plan->coming[pool] >= r; --n) set_aside(pool, r);
   }
   return wanted - n;
 }
@@ -184,7 +204,8 @@ int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
 int64_t UseGuarantee(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
   const int64_t own = std::min(n, GuaranteeRoom(*plan, *s, true));
   if (own <= 0) return 0;
-  const int64_t short_by = own * s->per_replica() + plan->product_running - plan->product_guarantee;
+  const int64_t short_by =
+      own * s->per_replica() + plan->product_running() - plan->world.product_guarantee();
   if (short_by > 0) TakeBackFromBorrowers(plan, short_by, reason);
   return UseOwn(plan, s, std::min(own, GuaranteeRoom(*plan, *s, false)), reason);
 }
@@ -201,53 +222,50 @@ bool TryCheaper(Plan* plan, ServicePlan* s, const Reason& reason) {
   if (serving < step) {
     Reason why = reason;
     why.text = fmt::format("version {} instead of a loan: {}", cheaper[step - 1], reason.text);
-    plan->actions.push_back({.kind = ActionKind::kUseVersion,
-                             .service = s->name(),
-                             .version = cheaper[step - 1],
-                             .reason = std::move(why)});
+    plan->turn.UseVersion(s->id, cheaper[step - 1], std::move(why));
   }
   return surge.us < wait_us * std::ssize(cheaper);
 }
 
 void SetShed(Plan* plan, ServicePlan* s) {
   const Demand& d = s->state->demand;
+  const ServiceNote& note = *s->note;
   const int64_t current = s->state->service.shed_above_tier;
-  const double serves = static_cast<double>(s->ready) * RatePerReplica(d, plan->policy);
+  const double serves = static_cast<double>(note.ready) * RatePerReplica(d, plan->policy);
   const auto set = [&](int64_t tier, std::string text) {
-    plan->actions.push_back({.kind = ActionKind::kSetShed,
-                             .service = s->name(),
-                             .shed_above_tier = tier,
-                             .reason = {std::move(text),
-                                        {{"arrivals_per_s", d.arrivals_per_s},
-                                         {"serves_per_s", serves},
-                                         {"queued", d.queued},
-                                         {"unmet_replicas", static_cast<double>(s->unmet)}}}});
+    plan->turn.SetShed(s->id, tier,
+                       {std::move(text),
+                        {{"arrivals_per_s", d.arrivals_per_s},
+                         {"serves_per_s", serves},
+                         {"queued", d.queued},
+                         {"unmet_replicas", static_cast<double>(note.unmet)}}});
   };
   if (current > 0 && !d.above_since.is_set()) {
     set(0, fmt::format("{:.3g} requests/s fit into {} replicas again", Load(d, plan->policy),
-                       s->ready));
+                       note.ready));
     return;
   }
   const bool overloaded = d.arrivals_per_s > serves ||
                           2 * d.queued > static_cast<double>(s->spec().max_queue) ||
                           d.ttft_ms > s->spec().slo.ttft_ms;
-  if (!s->surging || s->unmet <= 0 || !overloaded) return;
+  if (!s->surging || note.unmet <= 0 || !overloaded) return;
   const Duration unmet = plan->now - d.above_since - plan->policy.surge_after;
   const int64_t steps = unmet.us / std::max<int64_t>(plan->policy.shed_after.us, 1);
   const int64_t tier = std::max<int64_t>(plan->policy.lowest_tier - steps, 1);
   if (steps < 1 || (current > 0 && current <= tier)) return;
   set(tier, fmt::format("{:.3g} requests/s arrive, {} ready replicas serve {:.3g}, and {} more "
                         "replicas find no slots: requests of tiers above {} are refused",
-                        d.arrivals_per_s, s->ready, serves, s->unmet, tier));
+                        d.arrivals_per_s, note.ready, serves, note.unmet, tier));
 }
 
 // What a surge still needs after its team's guarantee: product's idle slots, a cheaper version,
 // loans.
 void ServeSurge(Plan* plan, ServicePlan* s, int64_t need) {
-  const int64_t wanted = WantedReplicas(*s->state, s->ready, plan->policy);
+  const int64_t ready = s->note->ready;
+  const int64_t wanted = WantedReplicas(*s->state, ready, plan->policy);
   ServiceState lasting = *s->state;  // what is needed once the queue is served off
   lasting.demand.queued = 0;
-  const int64_t queue_only = wanted - WantedReplicas(lasting, s->ready, plan->policy);
+  const int64_t queue_only = wanted - WantedReplicas(lasting, ready, plan->policy);
   if (need > 0) {
     const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
     need -= UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), reason);
@@ -255,54 +273,59 @@ void ServeSurge(Plan* plan, ServicePlan* s, int64_t need) {
     if (need > 0) need -= OpenLoans(plan, s, need, need - queue_only, reason);
   }
   // All the replicas that it may have run, and it is not enough: the rest is unmet as well.
-  const int64_t beyond = ReplicasFor(lasting, s->ready, plan->policy) -
+  const int64_t beyond = ReplicasFor(lasting, ready, plan->policy) -
                          std::max(s->spec().min_replicas, s->spec().max_replicas);
-  s->unmet = std::max<int64_t>(need - queue_only, 0) + std::max<int64_t>(beyond, 0);
+  s->note->unmet = std::max<int64_t>(need - queue_only, 0) + std::max<int64_t>(beyond, 0);
 }
 
 }  // namespace
 
 void GiveBack(Plan* plan) {
-  for (int l = 0; l < static_cast<int>(plan->loans.size()); ++l) {
-    LoanPlan& loan = plan->loans[l];
+  std::vector<LoanId> loans;
+  for (const auto& [id, loan] : plan->world.loans()) loans.push_back(id);
+  for (const LoanId id : loans) {
+    const Loan loan = plan->world.loans().at(id);
     if (loan.service < 0) {
-      plan->Recall(&loan, {"its service is gone", {}});
+      plan->turn.RecallLoan(id, {"its service is gone", {}});
       continue;
     }
-    ServicePlan* s = &plan->services[loan.service];
+    const ServicePlan& s = plan->services[loan.service];
     if (!loan.open) {
-      StopReplicasOn(plan, s, l, {"its loan was recalled: " + loan.loan->recall_why, {}});
+      StopReplicasOn(plan, s, id, {"its loan was recalled: " + loan.recall_why, {}});
       continue;
     }
-    const Duration notice = s->spec().grace + plan->policy.recall_margin;
-    if (loan.loan->due.is_set() && plan->now >= loan.loan->due - notice) {
-      const double left_s = (loan.loan->due - plan->now).seconds();
-      RecallAndDrain(plan, l,
+    const Duration notice = s.spec().grace + plan->policy.recall_margin;
+    if (loan.due.is_set() && plan->now >= loan.due - notice) {
+      const double left_s = (loan.due - plan->now).seconds();
+      RecallAndDrain(plan, id,
                      {fmt::format("due in {:.0f} s, of which replicas may take {} to drain", left_s,
-                                  Human(s->spec().grace)),
-                      {{"due_in_s", left_s}, {"grace_s", s->spec().grace.seconds()}}});
+                                  Human(s.spec().grace)),
+                      {{"due_in_s", left_s}, {"grace_s", s.spec().grace.seconds()}}});
     }
   }
-  for (int i : plan->by_tier) {
+  for (const int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
     if (s->state->service.phase != wire::ServicePhase::kActive) {
       const Reason reason{"the service is being retired", {}};
-      for (int l : s->loans) RecallAndDrain(plan, l, reason);
-      for (ReplicaPlan& r : s->replicas) plan->StopReplica(s, &r, reason);
+      for (const LoanId l : s->loans) RecallAndDrain(plan, l, reason);
+      for (const ReplicaId r : s->replicas) {
+        if (!plan->world.replicas().at(r).stopping) plan->StopReplica(r, reason);
+      }
       continue;
     }
     const Demand& d = s->state->demand;
     s->surging = Lasted(d.above_since, plan->now, plan->policy.surge_after);
+    s->note->surging = s->surging;
     s->calm = !d.above_since.is_set() && Lasted(d.below_since, plan->now, plan->policy.calm_after);
     if (s->calm) ComeDown(plan, s);
   }
-  const int64_t beyond = plan->product_running - plan->product_guarantee;
+  const int64_t beyond = plan->product_running() - plan->world.product_guarantee();
   if (beyond > 0) {
     TakeBackFromBorrowers(plan, beyond,
                           {fmt::format("product holds {} slots without a loan and is guaranteed {}",
-                                       plan->product_running, plan->product_guarantee),
-                           {{"held", static_cast<double>(plan->product_running)},
-                            {"guarantee", static_cast<double>(plan->product_guarantee)}}});
+                                       plan->product_running(), plan->world.product_guarantee()),
+                           {{"held", static_cast<double>(plan->product_running())},
+                            {"guarantee", static_cast<double>(plan->world.product_guarantee())}}});
   }
 }
 
@@ -312,31 +335,31 @@ void ServeProduct(Plan* plan) {
            s.state->start_not_before <= plan->now;
   };
   std::vector<int64_t> floor(plan->services.size());  // replicas set aside or started for it
-  for (int i : plan->by_tier) {
+  for (const int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
     if (!starts(*s)) continue;
     StartOnLoans(plan, s);
-    const int64_t need = s->spec().min_replicas - s->own();
+    const int64_t own = plan->Own(*s);
+    const int64_t need = s->spec().min_replicas - own;
     if (need <= 0) continue;
-    Reason reason{
-        fmt::format("its floor: {} of at least {} replicas", s->own(), s->spec().min_replicas),
-        {{"replicas", static_cast<double>(s->own())},
-         {"min_replicas", static_cast<double>(s->spec().min_replicas)}}};
+    Reason reason{fmt::format("its floor: {} of at least {} replicas", own, s->spec().min_replicas),
+                  {{"replicas", static_cast<double>(own)},
+                   {"min_replicas", static_cast<double>(s->spec().min_replicas)}}};
     floor[i] = UseGuarantee(plan, s, need, reason);
-    s->short_of_floor = need - floor[i];
+    s->note->short_of_floor = need - floor[i];
   }
   // What is guaranteed goes to every service before any borrows or is lent something.
   std::vector<int64_t> need(plan->services.size());
-  for (int i : plan->by_tier) {
+  for (const int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
     if (!starts(*s) || !s->surging) continue;
-    int64_t held = s->own() + floor[i];
-    for (int l : s->loans) held += LoanReplicas(*plan, *s, plan->loans[l]);
-    const int64_t wanted = WantedReplicas(*s->state, s->ready, plan->policy);
+    int64_t held = plan->Own(*s) + floor[i];
+    for (const LoanId l : s->loans) held += LoanReplicas(*plan, *s, plan->world.loans().at(l));
+    const int64_t wanted = WantedReplicas(*s->state, s->note->ready, plan->policy);
     need[i] = std::max<int64_t>(wanted - held, 0);
     need[i] -= UseGuarantee(plan, s, need[i], DemandReason(*plan, *s, wanted, "a surge"));
   }
-  for (int i : plan->by_tier) {
+  for (const int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
     if (s->state->service.phase != wire::ServicePhase::kActive) continue;
     if (s->surging) ServeSurge(plan, s, need[i]);

@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "base/random.h"
+#include "lab/sched/lab_scheduler.h"
 #include "lab/sched/test_world.h"
 
 namespace weir::sched {
@@ -175,6 +176,27 @@ TEST(RandomLabs, EqualInputGivesEqualOutput) {
     std::sort(moved.slots.begin(), moved.slots.end(),
               [](const SlotState& x, const SlotState& y) { return x.id < y.id; });
     ASSERT_EQ(once, AllOf(Decide(moved, b->policy))) << "SEED=" << seed;
+  }
+}
+
+// The scheduler of a lab keeps its world from step to step; a new one sees only the last snapshot.
+// Same actions, same explanations, same derived numbers, after every step of every lab.
+TEST(RandomLabs, ASchedulerThatRemembersDecidesAsOneThatStartsAnew) {
+  const Seeds seeds = SeedsToRun(60);
+  for (uint64_t seed = seeds.first; seed < seeds.first + seeds.count; ++seed) {
+    SCOPED_TRACE("SEED=" + std::to_string(seed));
+    auto w = RandomLab(seed);
+    LabScheduler scheduler;
+    Random random(seed * 77);
+    for (int step = 0; step < 200; ++step) {
+      if (random.Chance(0.02)) w->s.slots[random.Below(w->s.slots.size())].usable ^= true;
+      if (random.Chance(0.02)) w->s.teams[0].guarantee_slots = random.Between(0, 3);
+      Decision kept = scheduler.Decide(w->s, w->policy);
+      kept.explanations = scheduler.ExplainAll();
+      ASSERT_EQ(AllOf(kept), AllOf(Decide(w->s, w->policy))) << "step " << step;
+      w->Apply(kept);
+      w->Advance();
+    }
   }
 }
 

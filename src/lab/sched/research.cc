@@ -1,13 +1,34 @@
-#include "lab/sched/research.h"
-
+// The research side of a decision: which waiting jobs start, at which size, where, and which
+// running ones make room for them or grow.
+//
+//   restarts  jobs stopped by kResize keep what is left of their old slots
+//   admit     by turns, the team furthest below its guarantee or share first, each with the first
+//   of
+//             its queues (WaitKey: priority, deadline near, paused before queued, age) at
+//             min_slots; a gang whole or not at all
+//   make room where free slots do not do: elastic jobs of the same team, then of teams above their
+//             share, are shrunk; a team within its share or its guarantee may have others paused
+//   reserve   the first that finds no room gets the slots of its pool that are expected to be free
+//             soonest: from then on only those start there who are over by then or need none of
+//             them
+//   extras    what is left goes to those that start now, a slot at a time, by the same turns, while
+//             the job gains enough by it
+//   growth    then to running elastic jobs, if the slots have been idle for a while and the restart
+//             pays
+//
+// Cost. Jobs that need the same (Queue) are asked once: if the first finds no slots none of the
+// others does. So a decision looks at as many jobs as start, at one more for each queue, and at
+// most at kBackfillDepth of a queue while a reservation stands.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <map>
 #include <queue>
 #include <tuple>
 
+#include "lab/sched/plan.h"
 #include "lab/sched/reclaim.h"
 
 namespace weir::sched {
@@ -16,386 +37,556 @@ namespace {
 // Searches for victims cost up to a millisecond each; what is over this waits for the next
 // decision.
 constexpr int kMostSearches = 32;
+// Jobs of one queue, and of all, that are tried behind one that may not start before a reservation.
+constexpr int kBackfillDepth = 64;
+constexpr int kMostBackfills = 4096;
+// Ends of running jobs that are looked through for a reservation.
+constexpr int kEndsWalked = 4096;
 
 struct Start {
-  int job = 0;
-  int site = 0;
+  JobId job = -1;
+  PoolId pool = -1;
   int64_t size = 0;
+  int64_t claim = 0;  // slots of its old ones that were free
+  bool backfills = false;
+};
+
+// One pool's slots are kept for one job from `at` on.
+struct Reservation {
+  JobId job = -1;
+  Time at;
+  int64_t spare = 0;        // free slots that are not needed for it even then
+  bool guaranteed = false;  // it is within its guarantee: then it keeps them against all others
 };
 
 class Research {
  public:
   explicit Research(Plan* plan)
-      : plan_(*plan), left_(plan->places.sites()), site_size_(plan->places.sites()) {
-    for (int s = 0; s < plan_.places.slots(); ++s) {
-      site_size_[plan_.places.site_of(s)] += plan_.snapshot.slots[s].usable;
-    }
-  }
+      : plan_(*plan), turn_(plan->turn), world_(plan->world), left_(plan->pools()) {}
 
   void Run() {
-    const std::vector<int> restarts = DropClaims();
-    for (int site = 0; site < plan_.places.sites(); ++site) left_[site] = plan_.pool.FreeIn(site);
+    const std::vector<Start> restarts = DropClaims();
+    int64_t all = 0;
+    for (PoolId p = 0; p < Pools(); ++p) all += left_[p] = plan_.pool(p).free;
     collected_.resize(left_.size());
-    for (int job : restarts) KeepRestart(job);
-    FindGrowthAhead();
+    reserved_.resize(left_.size());
+    for (const Start& restart : restarts) KeepRestart(restart);
+    if (all > 0) FindGrowthAhead();
     AdmitByTurns();
     GiveExtras();
     const std::vector<int64_t> idle = left_;
     Emit();
-    Grow(idle);
+    if (all > 0) Grow(idle);
   }
 
  private:
-  using Outcome = JobPlan::Outcome;
+  using Outcome = JobNote::Outcome;
   enum Mode { kSurplus, kShare, kGuarantee, kStraddle, kModes };
+  enum class Tried { kStarts, kNoSlots, kMustNotDelay };
 
   Plan& plan_;
-  std::vector<int64_t> left_;       // per site: free slots not spoken for
-  std::vector<int64_t> site_size_;  // usable slots
-  std::vector<bool> collected_;     // per site: a job that waited long collects them
+  Turn& turn_;
+  World& world_;
+  std::vector<int64_t> left_;    // per pool: free slots not spoken for
+  std::vector<bool> collected_;  // per pool: a job that waited long collects them
+  std::vector<std::optional<Reservation>> reserved_;  // per pool
   std::vector<Start> starts_;
-  std::vector<int64_t> claim_size_;
-  std::vector<std::vector<int64_t>>
-      growth_;  // per team, per site: slots its running jobs could use
-  std::map<std::tuple<int, int, int>, int64_t> failed_;  // (team, mode, site): need not found
-  int searches_ = 0;
+  std::map<std::pair<TeamId, PoolId>, int64_t> growth_;        // slots that running jobs could use
+  std::map<std::tuple<TeamId, int, PoolId>, int64_t> failed_;  // (team, mode, pool): need not found
+  std::map<PoolId, int64_t> unknown_;  // sizes for which no end can be told, the smallest
+  int searches_ = 0, backfills_ = 0;
 
-  // Slots are counted first and placed last, so claims go back into the pool, as numbers kept.
-  std::vector<int> DropClaims() {
-    std::vector<int> restarts;
-    claim_size_.resize(plan_.jobs.size());
-    for (int i = 0; i < static_cast<int>(plan_.jobs.size()); ++i) {
-      JobPlan& job = plan_.jobs[i];
-      if (job.restarting && !job.claim.empty()) {
-        claim_size_[i] = std::min(std::ssize(job.claim), job.spec().max_slots);
-        restarts.push_back(i);
+  PoolId Pools() const { return static_cast<PoolId>(left_.size()); }
+
+  // Slots are counted first and placed last, so claims are free again, as numbers kept.
+  std::vector<Start> DropClaims() {
+    std::vector<Start> restarts;
+    for (Claim& claim : plan_.claims) {
+      const Job& job = world_.job(claim.job);
+      if (claim.restarting && !claim.places.empty()) {
+        restarts.push_back({claim.job, claim.pool, job.min_slots,
+                            std::min<int64_t>(SlotsIn(claim.places), job.max_slots)});
       }
-      plan_.DropClaim(&job);
+      plan_.DropClaim(&claim);
     }
     // Those that can run on what is left to them before those that need more.
     std::stable_partition(restarts.begin(), restarts.end(),
-                          [&](int i) { return claim_size_[i] >= plan_.jobs[i].spec().min_slots; });
+                          [&](const Start& s) { return s.claim >= world_.job(s.job).min_slots; });
     return restarts;
   }
 
-  void KeepRestart(int i) {
-    JobPlan& job = plan_.jobs[i];
-    const int64_t size = std::max(claim_size_[i], job.spec().min_slots);
-    if (left_[job.site] < size) return;  // it waits with the others
-    Admit(i, job.site, size);
+  void KeepRestart(const Start& restart) {
+    const Job& job = world_.job(restart.job);
+    const int64_t size = std::max<int64_t>(restart.claim, job.min_slots);
+    if (left_[restart.pool] < size) return;  // it waits with the others
+    const Shape& shape = world_.shape(job.shape);
+    if (Special(shape)) return;  // placed in its turn, its old slots first
+    starting_.insert(restart.job);
+    Admit(restart.job, restart.pool, size, restart.claim);
   }
 
-  void Admit(int i, int site, int64_t size) {
-    JobPlan& job = plan_.jobs[i];
-    job.outcome = Outcome::kStarts;
-    left_[site] -= size;
-    plan_.AddRunning(job.team, size);
-    starts_.push_back({i, site, size});
+  // What only the nodes themselves can say, not their number of free slots.
+  static bool Special(const Shape& shape) {
+    return !shape.avoid.empty() || shape.whole_nodes || shape.widest != Level::kSite;
   }
 
-  bool Waits(const JobPlan& job) const {
-    return job.lease == nullptr && job.team >= 0 && plan_.teams[job.team].research &&
-           job.outcome == Outcome::kNotTried && job.state->job.not_before <= plan_.now &&
-           (job.state->job.phase == wire::JobPhase::kQueued ||
-            job.state->job.phase == wire::JobPhase::kPaused ||
-            job.state->job.phase == wire::JobPhase::kRunning);
+  void Admit(JobId id, PoolId pool, int64_t size, int64_t claim = 0, bool backfills = false) {
+    left_[pool] -= size;
+    turn_.Count(world_.AccountIn(world_.job(id).team, pool), size);
+    starts_.push_back({id, pool, size, claim, backfills});
+  }
+
+  // At once, where it must be seen whether the nodes will do.
+  bool StartNow(JobId id, PoolId pool, int64_t size, bool backfills) {
+    const int64_t before = plan_.pool(pool).free;
+    if (!turn_.StartJob(id, size, pool, {.backfills = backfills})) return false;
+    left_[pool] -= before - plan_.pool(pool).free;
+    return true;
   }
 
   // Growth of running jobs that comes within their team's share is not for others to borrow.
   void FindGrowthAhead() {
-    growth_.assign(plan_.teams.size(), std::vector<int64_t>(left_.size()));
-    for (const JobPlan& job : plan_.jobs) {
-      if (job.lease == nullptr || job.stopping || job.team < 0) continue;
-      const int64_t more = std::min(job.spec().max_slots - std::ssize(job.slots), left_[job.site]);
-      if (more > 0 && Pays(job, more)) growth_[job.team][job.site] += more;
+    for (const JobId id : world_.growable()) {
+      const Job& job = world_.job(id);
+      const PoolId pool = world_.PoolOf(job.places);
+      const int64_t more = std::min(job.max_slots - SlotsIn(job.places), left_[pool]);
+      if (more > 0 && Pays(job, more)) growth_[{job.team, pool}] += more;
     }
   }
 
-  int64_t GrowthAhead(int team, int site) const {
+  int64_t GrowthAhead(TeamId team, PoolId pool) const {
     int64_t sum = 0;
-    for (int t = 0; t < static_cast<int>(plan_.teams.size()); ++t) {
-      if (t == team || growth_[t][site] == 0) continue;
-      const double room = plan_.teams[t].entitled - static_cast<double>(plan_.teams[t].held());
-      sum += std::min(growth_[t][site], static_cast<int64_t>(std::max(room + 1e-6, 0.0)));
+    for (const auto& [who, more] : growth_) {
+      if (who.first == team || who.second != pool) continue;
+      const AccountId a = world_.AccountIn(who.first, pool);
+      const double room = turn_.entitled(a) - static_cast<double>(turn_.held(a));
+      sum += std::min(more, static_cast<int64_t>(std::max(room + 1e-6, 0.0)));
     }
     return sum;
   }
 
-  double UsedShare(int team) const {
-    return static_cast<double>(plan_.teams[team].held()) /
-           std::max(plan_.teams[team].entitled, 1e-3);
+  // One team's queues, each with the job that is next in it.
+  struct Line {
+    struct Cursor {
+      const Queue* queue = nullptr;
+      std::set<WaitKey>::const_iterator at;
+      int tried = 0;
+    };
+    std::vector<Cursor> open;
+  };
+
+  // Of the type that its first job would use first.
+  AccountId AccountFor(const Job& job) const {
+    const Shape& shape = world_.shape(job.shape);
+    AccountId best = -1;
+    std::tuple<double, int64_t> best_key;
+    for (PoolId p = 0; p < Pools(); ++p) {
+      if (!world_.fleet().Suits(shape, p)) continue;
+      const int32_t type = plan_.pool(p).type;
+      const std::tuple key(type < std::ssize(shape.speed) ? shape.speed[type] : 1.0,
+                           plan_.pool(p).slots);
+      if (best >= 0 && key <= best_key) continue;
+      best = world_.AccountOf(job.team, type);
+      best_key = key;
+    }
+    return best;
   }
 
   void AdmitByTurns() {
-    std::vector<std::vector<int>> queue(plan_.teams.size());
-    for (int i = 0; i < static_cast<int>(plan_.jobs.size()); ++i) {
-      if (Waits(plan_.jobs[i])) queue[plan_.jobs[i].team].push_back(i);
-    }
-    using Turn = std::tuple<bool, double, int>;  // beyond its guarantee, used share, team
-    std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
-    const auto enter = [&](int team, size_t at) {
-      if (at >= queue[team].size()) return;
-      const int64_t min_slots = plan_.jobs[queue[team][at]].spec().min_slots;
-      turns.emplace(!plan_.Guaranteed(team, min_slots), UsedShare(team), team);
+    std::vector<Line> lines(world_.teams().size());
+    using Turns = std::tuple<bool, double, TeamId>;  // beyond its guarantee, used share, team
+    std::priority_queue<Turns, std::vector<Turns>, std::greater<>> turns;
+    const auto first = [](Line& line) {
+      return std::min_element(line.open.begin(), line.open.end(),
+                              [](const auto& a, const auto& b) { return *a.at < *b.at; });
     };
-    std::vector<size_t> next(plan_.teams.size());
-    for (int team = 0; team < static_cast<int>(queue.size()); ++team) {
-      std::sort(queue[team].begin(), queue[team].end(), [&](int a, int b) { return Before(a, b); });
-      enter(team, 0);
+    const auto enter = [&](TeamId team) {
+      Line& line = lines[team];
+      if (line.open.empty()) return;
+      const Job& job = world_.job(first(line)->at->job);
+      const AccountId a = AccountFor(job);
+      if (a < 0) {  // nothing of the kind that it wants is left in the lab
+        turns.emplace(true, 1e300, team);
+        return;
+      }
+      turns.emplace(!turn_.Guaranteed(a, job.min_slots), turn_.UsedShare(a), team);
+    };
+    for (TeamId team = 0; team < std::ssize(lines); ++team) {
+      for (const int q : world_.queues_of(team)) {
+        const Queue& queue = world_.queues()[q];
+        auto at = queue.jobs.begin();
+        while (at != queue.jobs.end() && starting_.contains(at->job)) ++at;
+        if (at != queue.jobs.end()) lines[team].open.push_back({&queue, at});
+      }
+      enter(team);
     }
     while (!turns.empty()) {
-      const int team = std::get<int>(turns.top());
+      const TeamId team = std::get<TeamId>(turns.top());
       turns.pop();
-      Try(queue[team][next[team]++]);
-      enter(team, next[team]);
+      Line& line = lines[team];
+      const auto cursor = first(line);
+      const JobId id = cursor->at->job;
+      do ++cursor->at;  // before it starts, which takes it out of the queue
+      while (cursor->at != cursor->queue->jobs.end() && starting_.contains(cursor->at->job));
+      const Tried tried = Try(id);
+      const bool over = tried == Tried::kNoSlots ||
+                        (tried == Tried::kMustNotDelay &&
+                         (++cursor->tried >= kBackfillDepth || ++backfills_ >= kMostBackfills));
+      if (over || cursor->at == cursor->queue->jobs.end()) line.open.erase(cursor);
+      enter(team);
     }
   }
 
-  bool Before(int a, int b) const {
-    const wire::Job& x = plan_.jobs[a].state->job;
-    const wire::Job& y = plan_.jobs[b].state->job;
-    const bool x_queued = x.phase == wire::JobPhase::kQueued;
-    const bool y_queued = y.phase == wire::JobPhase::kQueued;
-    return std::tuple(-x.spec.priority, x_queued, x.submitted, a) <
-           std::tuple(-y.spec.priority, y_queued, y.submitted, b);
+  bool WaitedLong(const Job& job) const {
+    return plan_.now - job.submitted >= plan_.policy.gang_hold_after;
   }
 
-  bool WaitedLong(const JobPlan& job) const {
-    return plan_.now - job.state->job.submitted >= plan_.policy.gang_hold_after;
+  // Whether so many slots of the pool may be used now without delaying who has them reserved.
+  bool Delays(PoolId pool, const Job& job, int64_t n) const {
+    const auto& r = reserved_[pool];
+    if (!r || n <= r->spare) return false;
+    if (!r->guaranteed && turn_.Guaranteed(world_.AccountIn(job.team, pool), n)) return false;
+    const Duration longest = world_.LongestRun(job, n);
+    return longest.us <= 0 || plan_.now + longest + job.restart_cost > r->at;
   }
 
-  void Try(int i) {
-    JobPlan& job = plan_.jobs[i];
-    const int64_t m = job.spec().min_slots;
-    const bool borrows = !plan_.WithinShare(job.team, m) && !plan_.Guaranteed(job.team, m);
-    int best = -1;
-    for (int site = 0; site < static_cast<int>(left_.size()); ++site) {
-      job.saw_free = std::max(job.saw_free, left_[site]);
-      if (left_[site] < m) continue;
-      if (borrows && !WaitedLong(job) && left_[site] - GrowthAhead(job.team, site) < m) {
-        job.may_not_borrow = true;
+  // Of the slots that a reservation can do without. False: there is none.
+  bool UseSpare(PoolId pool, const Job& job, int64_t n) {
+    auto& r = reserved_[pool];
+    if (!r) return false;
+    const Duration longest = world_.LongestRun(job, n);
+    if (longest.us <= 0 || plan_.now + longest + job.restart_cost > r->at) r->spare -= n;
+    return true;
+  }
+
+  Tried Try(JobId id) {
+    const Job& job = world_.job(id);
+    const Shape& shape = world_.shape(job.shape);
+    const int64_t m = job.min_slots;
+    const bool special = Special(shape);
+    JobNote note;
+    PoolId best = -1;
+    bool must_not_delay = false;
+    std::vector<PoolId> fit;
+    for (PoolId p = 0; p < Pools(); ++p) {
+      if (!world_.fleet().Suits(shape, p)) continue;
+      note.saw_free = std::max(note.saw_free, left_[p]);
+      const bool leaving = plan_.pool(p).leaving_free > 0;
+      if (left_[p] < m && !leaving) continue;
+      const AccountId a = world_.AccountIn(job.team, p);
+      if (!turn_.MayBorrow(a, m)) {
+        note.over_borrow_limit = true;
         continue;
       }
-      if (best < 0 || Fits(job, site) > Fits(job, best)) best = site;
+      const bool borrows = !turn_.WithinShare(a, m) && !turn_.Guaranteed(a, m);
+      if (borrows && !WaitedLong(job) && left_[p] - GrowthAhead(job.team, p) < m) {
+        note.may_not_borrow = true;
+        continue;
+      }
+      if (Delays(p, job, m)) {
+        must_not_delay = true;
+        note.delays = reserved_[p]->job;
+        note.delays_until = reserved_[p]->at;
+        continue;
+      }
+      if (special || left_[p] < m) {
+        fit.push_back(p);
+        continue;
+      }
+      if (best < 0 || Better(job, p, best)) best = p;
     }
-    if (best >= 0) return Admit(i, best, m);
-    job.outcome = Outcome::kBlocked;
-    if (job.may_not_borrow) return;
-    for (int site : SitesByHope()) {
-      if (MakeRoom(i, site)) return;
+    if (best >= 0) {
+      Admit(id, best, m, 0, UseSpare(best, job, m));
+      return Tried::kStarts;
     }
-    if (!WaitedLong(job)) return;
-    for (int site : SitesByHope()) {  // one gang at a time collects a site's free slots
-      if (collected_[site] || site_size_[site] < m) continue;
-      collected_[site] = job.collecting = true;
-      left_[site] -= std::min(left_[site], m);
-      return;
+    std::stable_sort(fit.begin(), fit.end(), [&](PoolId a, PoolId b) { return Better(job, a, b); });
+    for (const PoolId p : fit) {
+      if (left_[p] < m && plan_.pool(p).free >= m) continue;  // spoken for
+      if (!StartNow(id, p, m, reserved_[p].has_value())) continue;
+      UseSpare(p, job, m);
+      return Tried::kStarts;
     }
-  }
-
-  // Where it ran last, if it may; else where most is free.
-  std::tuple<bool, int64_t> Fits(const JobPlan& job, int site) const {
-    const auto& last = job.state->last_slots;
-    return {!last.empty() && SiteOf(last.front()) == plan_.places.site_name(site), left_[site]};
-  }
-
-  std::vector<int> SitesByHope() const {
-    std::vector<int> sites;
-    for (int site = 0; site < static_cast<int>(left_.size()); ++site) sites.push_back(site);
-    std::stable_sort(sites.begin(), sites.end(), [&](int a, int b) {
-      return left_[a] + plan_.coming[a] > left_[b] + plan_.coming[b];
-    });
-    return sites;
-  }
-
-  // Slots on the site for a job that does not fit: those coming, those that restarts can do
-  // without, those of victims. True if it will fit: then it, or what it waits for, is set aside.
-  bool MakeRoom(int i, int site) {
-    JobPlan& job = plan_.jobs[i];
-    const int64_t m = job.spec().min_slots;
-    int64_t missing = m - left_[site] - plan_.coming[site];
-    if (missing > 0) missing -= TakeFromRestarts(job, site, missing);
-    if (left_[site] >= m) {
-      Admit(i, site, m);
-      return true;
-    }
-    if (missing > 0) {
-      const std::vector<Victim> victims = Search(job, site, missing);
-      if (victims.empty()) return false;
-      for (const Victim& v : victims) {
-        JobPlan* victim = &plan_.jobs[v.job];
-        const double lost = plan_.LostWork(*victim);
-        plan_.StopJob(
-            victim, v.how, v.give, {},
-            {fmt::format("gives {} of {} slots to {} of team {}, which waits for {} and is "
-                         "within its share of {:.1f}",
-                         v.give, victim->slots.size(), job.id(), job.spec().team, m,
-                         plan_.teams[job.team].entitled),
-             {{"slots", static_cast<double>(v.give)},
-              {"lost_slot_s", lost},
-              {"entitled", plan_.teams[job.team].entitled}}});
-        plan_.coming[site] += v.give;
+    JobNote& kept = plan_.notes.jobs[id] = note;
+    if (note.may_not_borrow || note.over_borrow_limit) return Tried::kNoSlots;
+    if (!special) {
+      for (const PoolId p : PoolsByHope(shape)) {
+        if (MakeRoom(id, p)) return Tried::kNoSlots;
       }
     }
-    const int64_t now = std::min(left_[site], m);
-    left_[site] -= now;
-    plan_.coming[site] -= m - now;
-    plan_.AddRunning(job.team, m);
-    job.outcome = Outcome::kSlotsComing;
+    if (must_not_delay) return Tried::kMustNotDelay;
+    for (const PoolId p : PoolsByHope(shape)) {
+      if (reserved_[p] || collected_[p] || plan_.pool(p).slots < m) continue;
+      if (Reserve(id, p, &kept)) return Tried::kNoSlots;
+      if (!WaitedLong(job)) continue;
+      collected_[p] = kept.collecting = true;  // one gang at a time collects a pool's free slots
+      left_[p] -= std::min(left_[p], m);
+      return Tried::kNoSlots;
+    }
+    return Tried::kNoSlots;
+  }
+
+  // The soonest time at which the pool is expected to have enough free slots for the job. From then
+  // on they are its: what would still run then starts only on slots that it does not need.
+  bool Reserve(JobId id, PoolId pool, JobNote* note) {
+    const int64_t m = world_.job(id).min_slots;
+    const auto hopeless = unknown_.find(pool);
+    if (hopeless != unknown_.end() && m >= hopeless->second) return false;
+    int64_t free = left_[pool] + std::max<int64_t>(plan_.coming[pool], 0);
+    int walked = 0;
+    Time at = plan_.now;
+    for (const auto& [end, other] : world_.ends()[pool]) {
+      if (free >= m) break;
+      if (++walked > kEndsWalked) break;
+      const Job& job = world_.job(other);
+      if (job.phase != RunPhase::kRunning) continue;
+      free += SlotsIn(job.places);
+      at = std::max(at, end);
+      if (note->waits_for.size() < kWaitsForShown) note->waits_for.push_back(other);
+    }
+    if (free < m) {
+      note->waits_for.clear();
+      unknown_[pool] = m;
+      return false;
+    }
+    const bool guaranteed = turn_.Guaranteed(world_.AccountIn(world_.job(id).team, pool), m);
+    reserved_[pool] = Reservation{id, at, free - m, guaranteed};
+    note->reserved = at;
+    return true;
+  }
+
+  // Where it ran last, if it may; else where it is fastest; else where most is free.
+  bool Better(const Job& job, PoolId a, PoolId b) const {
+    const Shape& shape = world_.shape(job.shape);
+    const PoolId last = world_.PoolOf(job.places);
+    const auto key = [&](PoolId p) {
+      const int32_t type = plan_.pool(p).type;
+      return std::tuple(p == last, type < std::ssize(shape.speed) ? shape.speed[type] : 1.0F,
+                        left_[p]);
+    };
+    return key(a) > key(b);
+  }
+
+  std::vector<PoolId> PoolsByHope(const Shape& shape) const {
+    std::vector<PoolId> pools;
+    for (PoolId p = 0; p < Pools(); ++p) {
+      if (world_.fleet().Suits(shape, p)) pools.push_back(p);
+    }
+    std::stable_sort(pools.begin(), pools.end(), [&](PoolId a, PoolId b) {
+      return left_[a] + plan_.coming[a] > left_[b] + plan_.coming[b];
+    });
+    return pools;
+  }
+
+  // Slots of the pool for a job that does not fit: those coming, those that restarts can do
+  // without, those of victims. True if it will fit: then it, or what it waits for, is set aside.
+  bool MakeRoom(JobId id, PoolId pool) {
+    const Job& job = world_.job(id);
+    const int64_t m = job.min_slots;
+    if (left_[pool] >= m || Delays(pool, job, m)) return false;  // others need them first
+    int64_t missing = m - left_[pool] - plan_.coming[pool];
+    if (missing > 0) missing -= TakeFromRestarts(job, pool, missing);
+    if (left_[pool] >= m) {
+      plan_.notes.jobs.erase(id);
+      starting_.insert(id);
+      Admit(id, pool, m, 0, UseSpare(pool, job, m));
+      return true;
+    }
+    const AccountId account = world_.AccountIn(job.team, pool);
+    if (missing > 0) {
+      const std::vector<Victim> victims = Search(job, pool, missing);
+      if (victims.empty()) return false;
+      for (const Victim& v : victims) {
+        const double lost = world_.LostWork(v.job);
+        turn_.StopJob(v.job, v.how, v.give, {},
+                      {fmt::format("gives {} of {} slots to {} of team {}, which waits for {} and "
+                                   "is within its share of {:.1f}",
+                                   v.give, SlotsIn(world_.job(v.job).places), world_.JobName(id),
+                                   world_.teams()[job.team].name, m, turn_.entitled(account)),
+                       {{"slots", static_cast<double>(v.give)},
+                        {"lost_slot_s", lost},
+                        {"entitled", turn_.entitled(account)}}});
+        plan_.coming[pool] += v.give;
+      }
+    }
+    const int64_t now = std::min(left_[pool], m);
+    left_[pool] -= now;
+    plan_.coming[pool] -= m - now;
+    UseSpare(pool, job, m);
+    turn_.Count(account, m);
+    plan_.notes.jobs[id].outcome = Outcome::kSlotsComing;
     return true;
   }
 
   // A restart costs the same at any size, so those of them that may be shrunk give first. All or
   // nothing: less than the need is of no use here.
-  int64_t TakeFromRestarts(const JobPlan& job, int site, int64_t missing) {
-    std::vector<int64_t> caps = CapsAboveShare(plan_, job.team);
+  int64_t TakeFromRestarts(const Job& job, PoolId pool, int64_t missing) {
+    if (std::none_of(starts_.begin(), starts_.end(),
+                     [&](const Start& s) { return s.pool == pool && s.claim > 0; })) {
+      return 0;
+    }
+    std::vector<int64_t> caps = CapsAboveShare(plan_, world_.AccountIn(job.team, pool));
+    const auto chain = [&](TeamId team, auto&& visit) {
+      for (AccountId a = world_.AccountIn(team, pool); a >= 0; a = world_.accounts()[a].parent) {
+        visit(a);
+      }
+    };
     std::vector<std::pair<Start*, int64_t>> takes;
     int64_t found = 0;
     for (Start& start : starts_) {
-      const JobPlan& other = plan_.jobs[start.job];
-      if (start.site != site || claim_size_[start.job] == 0) continue;
-      if (other.team == job.team && other.spec().priority > job.spec().priority) continue;
-      int64_t take = std::min(missing - found, start.size - other.spec().min_slots);
-      for (int t = other.team; t >= 0; t = plan_.teams[t].parent) take = std::min(take, caps[t]);
+      const Job& other = world_.job(start.job);
+      if (start.pool != pool || start.claim == 0) continue;
+      if (other.team == job.team && other.priority > job.priority) continue;
+      int64_t take = std::min(missing - found, start.size - other.min_slots);
+      chain(other.team, [&](AccountId a) { take = std::min(take, caps[a]); });
       if (take <= 0) continue;
-      for (int t = other.team; t >= 0; t = plan_.teams[t].parent) caps[t] -= take;
+      chain(other.team, [&](AccountId a) { caps[a] -= take; });
       takes.emplace_back(&start, take);
       found += take;
     }
     if (found < missing) return 0;
     for (auto& [start, take] : takes) {
       start->size -= take;
-      left_[site] += take;
-      plan_.AddRunning(plan_.jobs[start->job].team, -take);
+      left_[pool] += take;
+      turn_.Count(world_.AccountIn(world_.job(start->job).team, pool), -take);
     }
     return found;
   }
 
-  std::vector<Victim> Search(const JobPlan& job, int site, int64_t missing) {
-    const int64_t m = job.spec().min_slots;
-    const std::array<bool, kModes> may = {true, plan_.WithinShare(job.team, m),
-                                          plan_.Guaranteed(job.team, m),
-                                          plan_.Guaranteed(job.team, m)};
+  std::vector<Victim> Search(const Job& job, PoolId pool, int64_t missing) {
+    const int64_t m = job.min_slots;
+    const AccountId account = world_.AccountIn(job.team, pool);
+    const bool guaranteed = turn_.Guaranteed(account, m);
+    const std::array<bool, kModes> may = {true, turn_.WithinShare(account, m), guaranteed,
+                                          guaranteed};
     for (int mode = 0; mode < kModes; ++mode) {
       if (!may[mode] || searches_ >= kMostSearches) continue;
-      const auto failed = failed_.find({job.team, mode, site});
+      const auto failed = failed_.find({job.team, mode, pool});
       if (failed != failed_.end() && missing >= failed->second) continue;
-      Claimant claimant{.site = site, .team = job.team, .priority = job.spec().priority};
+      Claimant claimant{.pool = pool, .team = job.team, .priority = job.priority};
       claimant.need = {.slots = missing, .unit = missing};
       claimant.may_pause = mode != kSurplus;
       claimant.may_break = mode >= kGuarantee;
-      claimant.caps = mode == kStraddle ? CapsForStraddlers(plan_, job.team)
+      claimant.caps = mode == kStraddle ? CapsForStraddlers(plan_, account)
                       : mode == kGuarantee || (mode == kSurplus && WaitedLong(job))
-                          ? CapsAboveGuarantee(plan_, job.team)
-                          : CapsAboveShare(plan_, job.team);
+                          ? CapsAboveGuarantee(plan_, account)
+                          : CapsAboveShare(plan_, account);
       ++searches_;
       std::vector<Victim> victims = FindVictims(plan_, claimant);
       if (!victims.empty()) return victims;
-      failed_[{job.team, mode, site}] = missing;
+      failed_[{job.team, mode, pool}] = missing;
     }
     return {};
   }
 
+  // Speed of n slots over that of one, from the measured curve.
+  static double Speed(const Job& job, int64_t n) {
+    return std::pow(static_cast<double>(n), job.exponent);
+  }
+  // What one slot more adds, as a share of what one slot does alone: below least_gain it is worth
+  // more to somebody else, or idle.
+  bool Gains(const Job& job, int64_t n) const {
+    return Speed(job, n + 1) - Speed(job, n) >= plan_.policy.least_gain;
+  }
+
   void GiveExtras() {
-    using Turn = std::tuple<double, int64_t, size_t>;  // used share, size, start
-    std::priority_queue<Turn, std::vector<Turn>, std::greater<>> turns;
+    // Used share, then who gains most from it, then the smaller.
+    using Turns = std::tuple<double, double, int64_t, size_t>;
+    std::priority_queue<Turns, std::vector<Turns>, std::greater<>> turns;
     const auto enter = [&](size_t k) {
-      const JobPlan& job = plan_.jobs[starts_[k].job];
-      if (starts_[k].size < job.spec().max_slots) {
-        turns.emplace(UsedShare(job.team), starts_[k].size, k);
-      }
+      const Start& start = starts_[k];
+      const Job& job = world_.job(start.job);
+      if (start.size >= job.max_slots || !Gains(job, start.size)) return;
+      if (!turn_.MayBorrow(world_.AccountIn(job.team, start.pool), 1)) return;
+      const double gain = Speed(job, start.size + 1) - Speed(job, start.size);
+      // Only curves that were measured tell one job from another; else the smaller comes first.
+      turns.emplace(turn_.UsedShare(world_.AccountIn(job.team, start.pool)),
+                    job.exponent == 1 ? -1.0 : -gain, start.size, k);
     };
     for (size_t k = 0; k < starts_.size(); ++k) enter(k);
     while (!turns.empty()) {
       const size_t k = std::get<size_t>(turns.top());
       turns.pop();
       Start& start = starts_[k];
-      if (left_[start.site] <= 0) continue;
-      --left_[start.site];
+      auto& reserved = reserved_[start.pool];
+      if (left_[start.pool] <= 0 || (reserved && reserved->spare <= 0)) continue;
+      if (reserved) --reserved->spare;
+      --left_[start.pool];
       ++start.size;
-      plan_.AddRunning(plan_.jobs[start.job].team, 1);
+      turn_.Count(world_.AccountIn(world_.job(start.job).team, start.pool), 1);
       enter(k);
     }
   }
 
   void Emit() {
     // Those with old slots first, so that nobody else is placed there.
-    std::stable_sort(starts_.begin(), starts_.end(), [&](const Start& a, const Start& b) {
-      return claim_size_[a.job] > 0 && claim_size_[b.job] == 0;
-    });
+    std::stable_sort(starts_.begin(), starts_.end(),
+                     [](const Start& a, const Start& b) { return a.claim > 0 && b.claim == 0; });
     for (const Start& start : starts_) {
-      const JobPlan& job = plan_.jobs[start.job];
-      const std::vector<int> last = plan_.SlotsOf(job.state->last_slots);
-      const TeamPlan& team = plan_.teams[job.team];
-      Action action{.kind = ActionKind::kStartJob, .job = job.id()};
-      action.slots = plan_.SlotIds(plan_.pool.Take(start.site, start.size, last));
-      action.reason = {
-          fmt::format("{} on {} of {}..{} slots: team {} then holds {} of a share of {:.1f}, "
-                      "guaranteed {}",
-                      job.state->job.phase == wire::JobPhase::kPaused ? "resumes" : "starts",
-                      start.size, job.spec().min_slots, job.spec().max_slots, job.spec().team,
-                      team.held(), team.entitled, team.guarantee),
-          {{"slots", static_cast<double>(start.size)},
-           {"held", static_cast<double>(team.held())},
-           {"entitled", team.entitled},
-           {"guarantee", static_cast<double>(team.guarantee)}}};
-      plan_.actions.push_back(std::move(action));
+      const AccountId account = world_.AccountIn(world_.job(start.job).team, start.pool);
+      turn_.Count(account, -start.size);  // from now on its row says so
+      turn_.StartJob(start.job, start.size, start.pool, {.backfills = start.backfills});
     }
   }
 
   // Worth a restart: what the extra slots do within the payback time, and before the job's end,
   // is more than what the restart costs.
-  bool Pays(const JobPlan& job, int64_t more) const {
-    if (!job.spec().checkpointable || more <= 0) return false;
-    const double now = static_cast<double>(job.slots.size());
-    const double then = now + static_cast<double>(more);
-    const double cost_s = job.state->restart_cost.seconds();
-    if (now * cost_s > static_cast<double>(more) * plan_.policy.grow_payback.seconds())
-      return false;
-    const auto& progress = job.state->job.progress;
-    return !progress || !progress->eta_s || *progress->eta_s * (1 - now / then) > cost_s;
+  bool Pays(const Job& job, int64_t more) const {
+    if (!job.checkpointable || more <= 0) return false;
+    const int64_t size = SlotsIn(job.places);
+    const double now = Speed(job, size), then = Speed(job, size + more);
+    const double cost_s = job.restart_cost.seconds();
+    if (now * cost_s > (then - now) * plan_.policy.grow_payback.seconds()) return false;
+    if (!job.ends.is_set()) return true;
+    const double eta_s = std::max((job.ends - plan_.now).seconds(), 0.0);
+    return eta_s * (1 - now / then) > cost_s;
   }
 
   void Grow(const std::vector<int64_t>& idle) {
     for (const ServicePlan& s : plan_.services) {
       if (s.state->service.phase != wire::ServicePhase::kActive) continue;
-      if (s.state->demand.above_since.is_set() || s.short_of_floor > 0) return;
+      if (s.state->demand.above_since.is_set() || s.note->short_of_floor > 0) return;
     }
-    std::vector<int64_t> rested(left_.size());  // idle for long enough, per site
-    for (int s = 0; s < plan_.places.slots(); ++s) {
-      rested[plan_.places.site_of(s)] +=
-          plan_.pool.Has(s) &&
-          plan_.now - plan_.snapshot.slots[s].free_since >= plan_.policy.grow_after;
+    // Idle for long enough, per pool.
+    std::vector<int64_t> rested(left_.size());
+    for (PoolId p = 0; p < Pools(); ++p) {
+      if (reserved_[p]) continue;
+      rested[p] = std::min(idle[p], world_.RestedFree(p, plan_.policy.grow_after));
     }
-    for (size_t site = 0; site < left_.size(); ++site) {
-      rested[site] = std::min(rested[site], idle[site]);
+    for (const JobId id : world_.stopping()) {  // on its way to another size already
+      const Job& job = world_.job(id);
+      const PoolId p = world_.PoolOf(job.places);
+      if (job.cause != wire::StopCause::kResize || p < 0) continue;
+      rested[p] -= std::max<int64_t>(job.max_slots - SlotsIn(job.places), 0);
     }
-    std::vector<std::tuple<double, int64_t, int>> order;
-    for (int i = 0; i < static_cast<int>(plan_.jobs.size()); ++i) {
-      const JobPlan& job = plan_.jobs[i];
-      if (job.lease == nullptr || job.team < 0) continue;
-      if (job.stopping) {  // on its way to another size already, which may be this one
-        if (job.lease->stop_cause == wire::StopCause::kResize) {
-          rested[job.site] -= std::max<int64_t>(job.spec().max_slots - std::ssize(job.slots), 0);
-        }
-      } else if (plan_.MayBeStopped(job)) {
-        order.emplace_back(UsedShare(job.team), std::ssize(job.slots), i);
-      }
+    if (std::none_of(rested.begin(), rested.end(), [](int64_t n) { return n > 0; })) return;
+    std::vector<std::tuple<double, int64_t, JobId>> order;
+    for (const JobId id : world_.growable()) {
+      if (!world_.MayBeStopped(id)) continue;
+      const Job& job = world_.job(id);
+      if (rested[world_.PoolOf(job.places)] <= 0) continue;
+      order.emplace_back(turn_.UsedShare(world_.AccountIn(job.team, world_.PoolOf(job.places))),
+                         SlotsIn(job.places), id);
     }
     std::sort(order.begin(), order.end());
-    for (const auto& [used, size, i] : order) {
-      JobPlan* job = &plan_.jobs[i];
-      const int64_t more = std::min(job->spec().max_slots - size, rested[job->site]);
-      if (more <= 0 || !Pays(*job, more)) continue;
-      rested[job->site] -= more;
-      plan_.StopJob(job, How::kShrink, 0, {},
+    for (const auto& [used, size, id] : order) {
+      const Job& job = world_.job(id);
+      const PoolId pool = world_.PoolOf(job.places);
+      int64_t more = std::min(job.max_slots - size, rested[pool]);
+      while (more > 0 && !Gains(job, size + more - 1)) --more;
+      const AccountId account = world_.AccountIn(job.team, pool);
+      while (more > 0 && !turn_.MayBorrow(account, more)) --more;
+      if (more <= 0 || !Pays(job, more)) continue;
+      rested[pool] -= more;
+      turn_.StopJob(id, How::kShrink, 0, {},
                     {fmt::format("{} slots have been idle for {}: it restarts on {} instead of {}",
                                  more, Human(plan_.policy.grow_after), size + more, size),
                      {{"slots", static_cast<double>(size)},
                       {"more", static_cast<double>(more)},
-                      {"restart_cost_s", job->state->restart_cost.seconds()}}});
+                      {"restart_cost_s", job.restart_cost.seconds()}}});
     }
   }
+
+  std::set<JobId> starting_;
 };
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <numeric>
 #include <tuple>
 
 namespace weir::sched {
@@ -16,8 +17,7 @@ VictimCost CostOfJob(const VictimJob& job, How how) {
 }
 
 // The k = 1..y terms summed: y * burden + y (y + 1) / 2.
-double Spread(const VictimTeam& team, int64_t y, double spread_slot_s) {
-  const double n = static_cast<double>(y);
+double SpreadCost(const VictimTeam& team, double n, double spread_slot_s) {
   return spread_slot_s * (n * team.burden + n * (n + 1) / 2) / std::max(team.share, 1.0);
 }
 
@@ -90,12 +90,17 @@ struct Knapsack {
   }
 };
 
-// The forest of teams, best choice per subtree and amount.
+// The forest of teams, best choice per subtree and amount. Sizes and caps are in units of `scale`
+// slots.
 class Exact {
  public:
   Exact(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs, int64_t limit,
-        double spread_slot_s)
-      : teams_(teams), jobs_(jobs), limit_(limit), spread_slot_s_(spread_slot_s) {
+        double spread_slot_s, int64_t scale)
+      : teams_(teams),
+        jobs_(jobs),
+        limit_(limit),
+        spread_slot_s_(spread_slot_s),
+        scale_(static_cast<double>(scale)) {
     jobs_of_.resize(teams.size());
     children_.resize(teams.size());
     for (int j = 0; j < static_cast<int>(jobs.size()); ++j) jobs_of_[jobs[j].team].push_back(j);
@@ -131,7 +136,7 @@ class Exact {
   const std::vector<VictimTeam>& teams_;
   const std::vector<VictimJob>& jobs_;
   int64_t limit_;
-  double spread_slot_s_;
+  double spread_slot_s_, scale_;
   std::vector<std::vector<int>> jobs_of_, children_;
   std::vector<Node> nodes_;
   Node top_;
@@ -144,7 +149,8 @@ class Exact {
     node.own.emplace_back(jobs_, jobs_of_[t], cap);
     Row own = node.own[0].best;
     for (size_t y = 0; y < own.size(); ++y) {
-      own[y].cost.lost_slot_s += Spread(teams_[t], static_cast<int64_t>(y), spread_slot_s_);
+      own[y].cost.lost_slot_s +=
+          SpreadCost(teams_[t], static_cast<double>(y) * scale_, spread_slot_s_);
     }
     Merge(&node, own, cap);
   }
@@ -186,9 +192,10 @@ int64_t Units(const VictimNeed& need, int64_t given) {
   return std::min((need.offset + given) / need.unit, most);
 }
 
-// By cost per slot, shrinks before pauses before breaks. For needs beyond kExactSlots.
+// Shrinks before pauses before breaks; by cost per slot, or the biggest first (few of them).
+enum class Prefer { kCheap, kBig };
 std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
-                           const VictimNeed& need) {
+                           const VictimNeed& need, Prefer prefer) {
   struct Option {
     int job;
     How how;
@@ -206,7 +213,11 @@ std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vect
     return jobs[o.job].lost_slot_s / static_cast<double>(std::max<int64_t>(o.slots, 1));
   };
   std::stable_sort(options.begin(), options.end(), [&](const Option& a, const Option& b) {
-    return std::make_tuple(a.how, per_slot(a)) < std::make_tuple(b.how, per_slot(b));
+    if (prefer == Prefer::kCheap || a.how == How::kShrink) {
+      return std::make_tuple(a.how, per_slot(a)) < std::make_tuple(b.how, per_slot(b));
+    }
+    return std::make_tuple(a.how, -std::min(a.slots, need.slots), per_slot(a)) <
+           std::make_tuple(b.how, -std::min(b.slots, need.slots), per_slot(b));
   });
   std::vector<int64_t> left;
   for (const VictimTeam& t : teams) left.push_back(std::max<int64_t>(t.cap, 0));
@@ -235,25 +246,130 @@ bool Less(const VictimCost& a, const VictimCost& b) {
   return std::tie(a.broken, a.paused, a.lost_slot_s) < std::tie(b.broken, b.paused, b.lost_slot_s);
 }
 
-std::vector<Victim> ChooseVictims(const std::vector<VictimTeam>& teams,
+namespace {
+
+int64_t Sum(const std::vector<Victim>& choice) {
+  int64_t given = 0;
+  for (const Victim& v : choice) given += v.give;
+  return given;
+}
+
+// What no choice that gives need.slots costs less than: no caps, jobs in parts. Few broken come
+// first, so: the fewest that must be broken if everything else gives all it has, then the fewest
+// pauses, and the least work by cost per slot.
+VictimCost Relaxed(const std::vector<VictimJob>& jobs, const VictimNeed& need) {
+  int64_t shrinks = 0, pauses = 0, largest_pause = 1, largest_break = 1;
+  std::vector<std::pair<double, int64_t>> by_price;  // (lost per slot, slots)
+  for (const VictimJob& j : jobs) {
+    const bool whole = j.can_pause || j.can_break;
+    shrinks += j.can_shrink;
+    if (j.can_pause) {
+      pauses += j.slots - j.can_shrink;
+      largest_pause = std::max(largest_pause, j.slots);
+    }
+    if (j.can_break && !j.can_pause) largest_break = std::max(largest_break, j.slots);
+    const int64_t gives = whole ? j.slots : j.can_shrink;
+    if (gives > 0) by_price.emplace_back(j.lost_slot_s / static_cast<double>(gives), gives);
+  }
+  VictimCost bound;
+  const auto ceil = [](int64_t n, int64_t of) { return n <= 0 ? 0 : (n + of - 1) / of; };
+  bound.broken = ceil(need.slots - shrinks - pauses, largest_break);
+  if (bound.broken == 0) bound.paused = ceil(need.slots - shrinks, largest_pause);
+  std::sort(by_price.begin(), by_price.end());
+  int64_t left = need.slots;
+  for (const auto& [price, gives] : by_price) {
+    const int64_t some = std::min(left, gives);
+    bound.lost_slot_s += price * static_cast<double>(some);
+    left -= some;
+    if (left == 0) break;
+  }
+  return bound;
+}
+
+}  // namespace
+
+std::vector<Victim> ChooseVictimsQuickly(const std::vector<VictimTeam>& teams,
+                                         const std::vector<VictimJob>& jobs, const VictimNeed& need,
+                                         double spread_slot_s) {
+  std::vector<Victim> best;
+  VictimCost best_cost;
+  bool gives_all = false;
+  for (const Prefer prefer : {Prefer::kCheap, Prefer::kBig}) {
+    std::vector<Victim> some = Greedy(teams, jobs, need, prefer);
+    const VictimCost cost = CostOf(teams, jobs, some, spread_slot_s);
+    const bool all = Sum(some) >= need.slots;
+    if (gives_all ? !all || !Less(cost, best_cost) : !all && !best.empty()) continue;
+    gives_all = all;
+    best = std::move(some);
+    best_cost = cost;
+  }
+  return best;
+}
+
+VictimChoice ChooseVictimsBounded(const std::vector<VictimTeam>& teams,
                                   const std::vector<VictimJob>& jobs, const VictimNeed& need,
                                   double spread_slot_s) {
-  if (need.slots <= 0 || jobs.empty()) return {};
-  if (need.slots > kExactSlots) return Greedy(teams, jobs, need);
-  int64_t largest = 0;
-  for (const VictimJob& j : jobs) largest = std::max(largest, j.slots);
-  const Exact exact(teams, jobs, need.slots + largest, spread_slot_s);
+  VictimChoice out;
+  if (need.slots <= 0 || jobs.empty()) return out;
+  out.bound = Relaxed(jobs, need);
+  out.victims = ChooseVictimsQuickly(teams, jobs, need, spread_slot_s);
+  out.cost = CostOf(teams, jobs, out.victims, spread_slot_s);
+  const bool gives_all = Sum(out.victims) >= need.slots;
+  if (gives_all && !Less(out.bound, out.cost)) {
+    out.exact = true;
+    return out;
+  }
+  // What alone costs more than all of the greedy choice is in no cheapest one.
+  std::vector<VictimJob> few;
+  std::vector<int> index;
+  int64_t divisor = 0, largest = 0;
+  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
+    VictimJob job = jobs[j];
+    const auto too_dear = [&](How how) { return gives_all && Less(out.cost, CostOfJob(job, how)); };
+    if (too_dear(How::kShrink)) job.can_shrink = 0;
+    if (too_dear(How::kPause)) job.can_pause = false;
+    if (too_dear(How::kBreak)) job.can_break = false;
+    if (!job.can_pause && !job.can_break && job.can_shrink == 0) continue;
+    divisor = job.can_shrink > 0 ? 1 : std::gcd(divisor, job.slots);
+    largest = std::max(largest, job.can_pause || job.can_break ? job.slots : job.can_shrink);
+    few.push_back(job);
+    index.push_back(j);
+  }
+  divisor = std::max<int64_t>(divisor, 1);
+  if (few.empty() || need.slots / divisor > kExactSlots) return out;
+  std::vector<VictimTeam> small = teams;
+  for (VictimTeam& team : small) team.cap = std::max<int64_t>(team.cap, 0) / divisor;
+  for (VictimJob& job : few) {
+    job.slots /= divisor;
+    if (divisor > 1) job.can_shrink = 0;
+  }
+  const Exact exact(small, few, (need.slots + largest) / divisor + 1, spread_slot_s, divisor);
   const Row& best = exact.best();
   int64_t at = 0;
+  const auto units = [&](int64_t y) { return Units(need, y * divisor); };
   for (int64_t y = 0; y < static_cast<int64_t>(best.size()); ++y) {
     if (!best[y].possible) continue;
-    const int64_t more = Units(need, y) - Units(need, at);
-    if (more > 0 || (more == 0 && y > 0 && Units(need, y) > Units(need, 0) &&
-                     Less(best[y].cost, best[at].cost))) {
+    const int64_t more = units(y) - units(at);
+    if (more > 0 ||
+        (more == 0 && y > 0 && units(y) > units(0) && Less(best[y].cost, best[at].cost))) {
       at = y;
     }
   }
-  return Units(need, at) > Units(need, 0) ? exact.Choice(at) : std::vector<Victim>{};
+  out.exact = true;
+  out.victims.clear();
+  if (units(at) > units(0)) out.victims = exact.Choice(at);
+  for (Victim& v : out.victims) {
+    v.job = index[v.job];
+    v.give *= divisor;
+  }
+  out.cost = CostOf(teams, jobs, out.victims, spread_slot_s);
+  return out;
+}
+
+std::vector<Victim> ChooseVictims(const std::vector<VictimTeam>& teams,
+                                  const std::vector<VictimJob>& jobs, const VictimNeed& need,
+                                  double spread_slot_s) {
+  return ChooseVictimsBounded(teams, jobs, need, spread_slot_s).victims;
 }
 
 VictimCost CostOf(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
@@ -265,7 +381,7 @@ VictimCost CostOf(const std::vector<VictimTeam>& teams, const std::vector<Victim
     given[jobs[v.job].team] += v.give;
   }
   for (size_t t = 0; t < teams.size(); ++t) {
-    sum.lost_slot_s += Spread(teams[t], given[t], spread_slot_s);
+    sum.lost_slot_s += SpreadCost(teams[t], static_cast<double>(given[t]), spread_slot_s);
   }
   return sum;
 }

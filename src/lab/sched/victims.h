@@ -1,9 +1,9 @@
 // Which running jobs give up slots, so that as little as possible is lost.
 //
 // A job gives in one of three ways:
-//   shrink  an elastic job that can save runs on with fewer slots: any number up to slots -
-//   min_slots pause   a job that can save stops: all of its slots break   a job that cannot save
-//   stops: all of its slots, and all of its work
+//   shrink  an elastic job that can save runs on with fewer slots: any number up to can_shrink
+//   pause   a job that can save stops: all of its slots
+//   break   a job that cannot save stops: all of its slots, and all of its work
 // The cost of a choice is compared in this order:
 //   1. jobs broken       2. jobs paused
 //   3. work lost, in slot-seconds, plus the spread: a team's k-th slot given costs
@@ -11,11 +11,19 @@
 // under two kinds of limit: the slots given by the jobs of a team and of all teams below it stay
 // within its cap (a paused job counts whole, also where less is needed: its team loses it whole).
 //
+// Bounds first. A greedy choice that gives all that is needed is an upper bound U. Costs only add
+// up, so a job that alone costs more than U is in no optimum and is left out; what is left is small
+// even when the fleet is not. From below, a fractional choice without caps (the linear relaxation,
+// solved by cost per slot) can only be cheaper: VictimChoice::bound. Where both meet nothing is
+// searched.
+//
 // Method. best[t][y] = cheapest way for the subtree of team t to give exactly y slots; jobs are
 // added one by one (a knapsack whose item may weigh 1..k at one price: the minimum over a sliding
 // window), children are merged by (min,+) convolution, both cut off at the cap. Costs of the form
 // f(y), here the spread, are added at their team, so this is exact. Time O(jobs * n + teams * n^2)
-// with n = need + the largest job. Above kExactSlots a greedy choice by cost per slot takes over.
+// with n = need + the largest job, in units of the greatest common divisor of all sizes where no
+// job shrinks. Above kExactSlots such units the greedy choice stands, with its distance to the
+// bound.
 //
 // Example: need 2. j1 is elastic with 4 slots (min 2) and 30 s of work since its checkpoint, j2 can
 // save and holds 2 slots with 1 s since its checkpoint. Shrinking j1 loses 120 slot-s, pausing j2
@@ -67,12 +75,28 @@ struct VictimNeed {
 
 inline constexpr int64_t kExactSlots = 512;
 
+// What was chosen, what it costs, and what no choice can cost less than.
+struct VictimChoice {
+  std::vector<Victim> victims;
+  VictimCost cost;
+  VictimCost bound;    // of the relaxation; at most `cost`
+  bool exact = false;  // nothing is cheaper
+};
+VictimChoice ChooseVictimsBounded(const std::vector<VictimTeam>& teams,
+                                  const std::vector<VictimJob>& jobs, const VictimNeed& need,
+                                  double spread_slot_s);
+
 // The cheapest choice that gives need.slots; if none does, the cheapest of those that give the most
 // whole units; empty if not one more unit comes of it. In order of job. A paused or broken job
 // gives all of its slots, so the sum may be above the need. Equal costs: the earlier jobs.
 std::vector<Victim> ChooseVictims(const std::vector<VictimTeam>& teams,
                                   const std::vector<VictimJob>& jobs, const VictimNeed& need,
                                   double spread_slot_s);
+
+// A cheap choice that gives need.slots if it finds one, at the cost of sorting: an upper bound.
+std::vector<Victim> ChooseVictimsQuickly(const std::vector<VictimTeam>& teams,
+                                         const std::vector<VictimJob>& jobs, const VictimNeed& need,
+                                         double spread_slot_s);
 
 // What a choice costs, and whether it keeps to the caps: by definition, as plain sums.
 VictimCost CostOf(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,

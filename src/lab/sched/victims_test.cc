@@ -116,7 +116,14 @@ TEST(Victims, CostsWhatTheBestOfAllChoicesCosts) {
     need.offset = random.Between(0, need.unit - 1);
     need.slots = random.Between(1, 4) * need.unit - need.offset;
     const double spread = static_cast<double>(random.Between(0, 2) * 4);
-    const auto fast = ChooseVictims(teams, jobs, need, spread);
+    const VictimChoice choice = ChooseVictimsBounded(teams, jobs, need, spread);
+    const auto& fast = choice.victims;
+    ASSERT_TRUE(choice.exact || fast.empty());
+    int64_t gives = 0;
+    for (const Victim& v : fast) gives += v.give;
+    if (gives >= need.slots) {
+      ASSERT_FALSE(Less(choice.cost, choice.bound)) << "a bound above what was found";
+    }
     const auto slow = ChooseVictimsByTryingAll(teams, jobs, need, spread);
     const std::string instance = fmt::format("round {} need {} unit {} offset {}", round,
                                              need.slots, need.unit, need.offset);
@@ -136,6 +143,21 @@ TEST(Victims, CostsWhatTheBestOfAllChoicesCosts) {
     chosen += !fast.empty();
   }
   EXPECT_GT(chosen, 1000);
+}
+
+TEST(Victims, GangsOfWholeNodesAreChosenExactlyInFleetsOfThousands) {
+  Random random(11);
+  std::vector<VictimJob> jobs;
+  for (int j = 0; j < 4000; ++j) {
+    jobs.push_back(Rigid(0, 8 << random.Below(4), static_cast<double>(random.Between(100, 90000))));
+  }
+  const std::vector<VictimTeam> teams = {{.cap = 1'000'000, .share = 30000}};
+  for (const int64_t need : {64, 1024, 4096}) {
+    const VictimChoice choice = ChooseVictimsBounded(teams, jobs, {.slots = need}, 0);
+    EXPECT_TRUE(choice.exact) << need;
+    EXPECT_LE(choice.bound.paused, choice.cost.paused);
+    EXPECT_EQ(choice.cost.paused, (need + 63) / 64) << "few pauses: the biggest gangs";
+  }
 }
 
 TEST(Victims, KeepsToTheCapsInBigChoicesToo) {

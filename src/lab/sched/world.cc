@@ -131,6 +131,16 @@ void World::SetJob(JobId id, Job job) {
   Touch(id);
 }
 
+void World::SetStarted(JobId id, Time when) {
+  Settle();
+  Job& row = jobs_[id];
+  CHECK_MSG(row.phase == RunPhase::kRunning, "job={} does not run", id);
+  IndexVictim(id, false);
+  row.started = row.saved = when;
+  IndexVictim(id, true);
+  Touch(id);
+}
+
 void World::SetServices(std::vector<ServiceState> services) { services_ = std::move(services); }
 
 void World::SetReplica(ReplicaId id, std::optional<Replica> replica) {
@@ -337,7 +347,6 @@ VictimClass World::ClassOf(const Job& job) const {
   c.account = AccountIn(job.team, c.pool);
   c.slots = static_cast<int32_t>(SlotsIn(job.places));
   c.can_shrink = job.checkpointable ? std::max(c.slots - job.min_slots, 0) : 0;
-  c.priority = job.priority;
   c.checkpointable = job.checkpointable;
   return c;
 }
@@ -407,8 +416,22 @@ void World::Index(JobId id, bool add) {
   if (const auto end = ExpectedEnd(id)) put(ends_[pool], std::pair(*end, id));
   if (job.team < 0) return;
   if (job.checkpointable && slots < job.max_slots) put(growable_, id);
-  if (!job.started.is_set()) return;
-  if (!Mature(job)) return timer(job.started + policy_.min_run, TimerKind::kMature);
+  IndexVictim(id, add);
+}
+
+// Of a job that runs: among those that may be stopped, or the time from which on it is.
+void World::IndexVictim(JobId id, bool add) {
+  const Job& job = jobs_[id];
+  if (!job.started.is_set() || job.team < 0 || PoolOf(job.places) < 0) return;
+  if (!Mature(job)) {
+    const Timer timer{job.started + policy_.min_run, TimerKind::kMature, id};
+    if (add) {
+      timers_.insert(timer);
+    } else {
+      timers_.erase(timer);
+    }
+    return;
+  }
   const VictimClass c = ClassOf(job);
   const LossKey key{job.restart_cost.us - job.saved.us, id};
   if (add) {
@@ -483,8 +506,7 @@ std::optional<Time> World::ExpectedEnd(JobId id) const {
   if (job.ends.is_set()) return job.ends;
   const Duration run = ExpectedRun(job, SlotsIn(job.places));
   if (run.us <= 0) return std::nullopt;
-  const Time from = job.started.is_set() ? job.started : job.placed;
-  return from + run;
+  return (job.placed.is_set() ? job.placed : job.started) + run;
 }
 
 int64_t World::RestedFree(PoolId pool, Duration least) const {
@@ -530,7 +552,7 @@ std::string World::Digest() const {
   }
   for (const auto& [c, jobs] : stoppable_) {
     for (const LossKey& k : jobs) {
-      add("stoppable", c.account, c.pool, c.slots, c.can_shrink, k.minus_saved_us, k.job);
+      add("stoppable", c.pool, c.account, c.slots, c.can_shrink, k.minus_saved_us, k.job);
     }
   }
   for (size_t pool = 0; pool < ends_.size(); ++pool) {

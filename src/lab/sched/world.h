@@ -50,9 +50,6 @@ enum class RunPhase : uint8_t {
   kStopping,  // was asked to stop, still holds them
 };
 
-// Why a job may not start whatever is free. Told by the caller.
-enum class Hold : uint8_t { kNone, kBackoff, kBudget, kPerson };
-
 struct Job {
   TeamId team = -1;  // -1: not known, or a product team: it never starts
   int32_t user = -1;
@@ -142,6 +139,11 @@ struct WaitKey {
   Time submitted;
   JobId job = -1;
   auto operator<=>(const WaitKey&) const = default;
+  bool operator<(const WaitKey& o) const {  // the same, quicker: queues are big
+    if (less_priority != o.less_priority) return less_priority < o.less_priority;
+    if (rank != o.rank) return rank < o.rank;
+    return submitted.us != o.submitted.us ? submitted.us < o.submitted.us : job < o.job;
+  }
 };
 // Waiting jobs of one team that need the same: if one finds no slots, none of them does.
 struct Queue {
@@ -151,12 +153,12 @@ struct Queue {
   std::set<WaitKey> jobs;  // those that may start now: no hold, back-off over
 };
 
-// Running jobs that are alike as victims: one account, pool, size, and ways to give. By what
+// Running jobs that are alike as victims: one pool, account, size, and ways to give. By what
 // stopping them loses, least first: (now - saved + restart_cost) x slots orders them for every now.
 struct VictimClass {
-  AccountId account = -1;
   PoolId pool = -1;
-  int32_t slots = 0, can_shrink = 0, priority = 0;
+  AccountId account = -1;
+  int32_t slots = 0, can_shrink = 0;
   bool checkpointable = false;
   auto operator<=>(const VictimClass&) const = default;
 };
@@ -185,7 +187,8 @@ class World {
   }  // see Policy::share_memory
   void SetNode(NodeId id, const Node& node);
   int32_t ShapeNumber(const Shape& shape);
-  void SetJob(JobId id, Job job);                        // phase kNone removes it
+  void SetJob(JobId id, Job job);        // phase kNone removes it
+  void SetStarted(JobId id, Time when);  // its run was seen; it has saved nothing yet
   void SetServices(std::vector<ServiceState> services);  // few: whole each time
   ServiceState& service(ServiceId id) { return services_[id]; }
   void SetReplica(ReplicaId id, std::optional<Replica> replica);
@@ -272,6 +275,7 @@ class World {
   using Timer = std::tuple<Time, TimerKind, int32_t>;
 
   void Index(JobId id, bool add);
+  void IndexVictim(JobId id, bool add);
   void IndexReplica(const Replica& replica, bool add);
   void IndexLoan(const Loan& loan, bool add);
   void AddUp(AccountId account, int64_t Account::*what, int64_t n);
