@@ -272,6 +272,9 @@ class Maker {
       service.team = TRY(TeamNumber(spec.team, wire::TeamClass::kProduct));
       out_.services.push_back(std::move(service));
     }
+    // Demand that repeats counts for as long as jobs come.
+    if (options_.repeat_demand && out_.last_demand.is_set() && !out_.jobs.empty())
+      out_.last_demand = std::max(out_.last_demand, out_.jobs.back().submit);
     return {};
   }
 
