@@ -23,6 +23,7 @@ void AddBlueprintCommand(CLI::App& app, int& exit_status);
 void AddLoadCommand(CLI::App& app, int& exit_status);
 void AddShimCommand(CLI::App& app, int& exit_status);
 void AddTrainCommand(CLI::App& app, int& exit_status);
+void AddSimCommand(CLI::App& app, int& exit_status);
 void AddDatasetBuildCommand(CLI::App& dataset, int& exit_status);  // below `dataset`
 void AddServeCommand(CLI::App& app, int& exit_status);
 void AddModelFileCommands(CLI::App& model, int& exit_status);      // below `model`

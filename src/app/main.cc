@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   AddShimCommand(app, exit_status);
   AddServeCommand(app, exit_status);
   AddTrainCommand(app, exit_status);
+  AddSimCommand(app, exit_status);
   AddWorkCommands(app, exit_status);
   AddLabCommands(app, exit_status);
   AddCompletionCommand(app, exit_status);
