@@ -17,6 +17,7 @@
 #include "app/commands.h"
 #include "base/logging.h"
 #include "base/units.h"
+#include "engine/kernels/thread_pool.h"
 #include "engine/serve/replica.h"
 #include "io/clock.h"
 #include "io/cores.h"
@@ -32,7 +33,7 @@ constexpr Duration kDefaultGrace = Duration::Seconds(20);
 
 struct Flags {
   std::string model, listen, name, kv_bytes, api_key_env, api_key_file, chat_template, draft;
-  std::string reasoning = "separate", pooling = "last";
+  std::string reasoning = "separate", pooling = "last", kv_type = "f16", tpot_target;
   std::vector<std::string> aliases, adapters;
   int max_batch = 32, max_queue = 128, threads = 0, speculate = 16;
   int64_t context = 0;
@@ -52,6 +53,15 @@ Result<T> Number(std::string_view flag, std::string_view text, T low, T high) {
     return BadFlag(flag, fmt::format("a number from {} to {}", low, high), text);
   }
   return value;
+}
+
+// The processors that share a core's hardware, as the kernel lists them; empty where it does not
+// say.
+std::string SiblingsOf(int core) {
+  constexpr int64_t kMostBytes = 4096;
+  const auto list = io::ReadFile(
+      fmt::format("/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list", core), kMostBytes);
+  return list ? *list : std::string();
 }
 
 // "HOST:PORT", "[::1]:PORT" or "PORT".
@@ -145,8 +155,21 @@ Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& 
   o.engine.prefix_cache = !flags.no_prefix_cache;
   o.engine.threads = flags.threads;
   if (o.engine.threads == 0) {
-    o.engine.threads =
-        static_cast<int>(o.engine.cores.empty() ? io::UsableCores().size() : o.engine.cores.size());
+    // One for each physical core: a second on the same core shares its arithmetic.
+    const std::vector<int> ours = o.engine.cores.empty() ? io::UsableCores() : o.engine.cores;
+    const std::vector<int> cores = kernels::OnePerCore(ours, SiblingsOf);
+    o.engine.threads = static_cast<int>(cores.size());
+    if (!o.engine.cores.empty()) o.engine.cores = cores;
+  }
+  const std::optional<serve::KvType> kv_type = serve::KvTypeNamed(flags.kv_type);
+  if (!kv_type) return BadFlag("--kv-type", "f32, f16, bf16 or int8", flags.kv_type);
+  o.engine.kv_type = *kv_type;
+  if (!flags.tpot_target.empty()) {
+    const std::optional<Duration> target = ParseDuration(flags.tpot_target);
+    if (!target || target->us < 1) {
+      return BadFlag("--tpot-target", "a time such as 100ms", flags.tpot_target);
+    }
+    o.engine.tpot_target = *target;
   }
   const std::string random = io::SecureRandomBytes(sizeof o.seed);
   std::copy(random.begin(), random.end(), reinterpret_cast<char*>(&o.seed));
@@ -231,8 +254,17 @@ void AddServeCommand(CLI::App& app, int& exit_status) {
                       "Memory for keys and values, such as 512MiB (default: enough, up to 2GiB)");
   command->add_flag("--no-prefix-cache", flags->no_prefix_cache,
                     "Compute each prompt whole, though another began alike");
-  command->add_option("--threads", flags->threads, "(default: one for each core that is ours)")
+  command
+      ->add_option("--threads", flags->threads,
+                   "(default: one for each physical core that is ours)")
       ->check(CLI::Range(1, 1024));
+  command
+      ->add_option("--kv-type", flags->kv_type,
+                   "Numbers that keys and values are kept in: f32, f16, bf16, or int8 (half the "
+                   "memory of f16)")
+      ->capture_default_str();
+  command->add_option("--tpot-target", flags->tpot_target,
+                      "Time between tokens that other people's prompts may not stretch (120ms)");
   repeated(command->add_option("--adapter", flags->adapters,
                                "NAME=FOLDER of a LoRA adapter; requests name it as their model"));
   command->add_option("--draft", flags->draft,

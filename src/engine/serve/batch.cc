@@ -59,8 +59,13 @@ class Planner {
     m.gone = true;
     if (m.tokens > 0) rows_ -= m.tokens;
     m.tokens = 0;
-    available_ += m.s.own_blocks;
+    available_ += Freed(m, shared_);
     plan_.preempt.push_back(index);
+  }
+  // What a member's leaving makes available: what it holds alone, but for what those who are being
+  // admitted will hold then. At least.
+  static int64_t Freed(const Member& m, int64_t shared) {
+    return std::max<int64_t>(0, m.s.own_blocks - shared);
   }
 
   // Makes room for `blocks` of a member by preempting less important ones. False: there is none.
@@ -163,12 +168,13 @@ class Planner {
       if (full && victim == kNone) break;
       int64_t available = available_, others = reserve;
       if (victim != kNone) {
-        available += members_[victim].s.own_blocks;
+        available += Freed(members_[victim], shared_ + next.shared);
         others -= members_[victim].Reserve();
       }
       // By itself it fits, whatever is expected of it.
       const bool alone = Places() + (victim != kNone ? 1 : 0) == in_.limits.max_sequences;
       if (next.taken + (alone ? 0 : m.Reserve() + others) > available) break;
+      shared_ += next.shared;
       if (victim != kNone) {
         Preempt(victim);
         yielded = true;
@@ -260,7 +266,8 @@ class Planner {
 
   const Snapshot& in_;
   int64_t available_;
-  int64_t rows_ = 0;  // planned
+  int64_t shared_ = 0;  // by those who are being admitted
+  int64_t rows_ = 0;    // planned
   std::vector<Member> members_;
   std::vector<double> charged_;
   StepPlan plan_;

@@ -82,6 +82,7 @@ struct WaitingSequence {
   int64_t cached = 0;  // of them, that will be found computed
   int64_t blocks = 0;  // that hold those
   int64_t taken = 0;   // blocks that are available now and will not be once it is admitted
+  int64_t shared = 0;  // blocks it will share that somebody holds now, and may let go of
   int64_t expected = 1;
   int64_t most_rows = 0;
   int places = 1;     // sequences that it will fork into

@@ -135,6 +135,31 @@ TEST(PlanStep, ABetterTierAndAFlowBelowItsShareGetAPlace) {
   EXPECT_TRUE(preempted().empty());
 }
 
+// A block that the one who yields shares with the prefix tree alone is not free afterwards if the
+// one who takes the place goes on from it. (It was counted twice, and the pool ran dry.)
+TEST(PlanStep, WhatTheNextOneSharesIsNotFreedByWhoMakesRoomForIt) {
+  RunningSequence running[] = {Decoding(1, 40, 2), Decoding(2, 120, 4)};
+  running[1].tier = 2;
+  running[1].turn = 20;
+  // Needs two blocks beyond the two that it shares.
+  WaitingSequence next{.order = 3, .tokens = 100, .cached = 64, .blocks = 2, .expected = 28};
+  const auto admits = [&](int64_t shared) {
+    next.shared = shared;
+    return PlanStep({.limits = {.max_sequences = 2},
+                     .flows = kOneFlow,
+                     .running = running,
+                     .waiting = {&next, 1},
+                     .available_blocks = 0})
+        .admit.size();
+  };
+  running[0].expected = 1;
+  EXPECT_EQ(admits(0), 1u);
+  EXPECT_EQ(admits(2), 1u);
+  running[1].own_blocks = 3;
+  EXPECT_EQ(admits(0), 1u);
+  EXPECT_EQ(admits(2), 0u);
+}
+
 TEST(PlanStep, DraftsTakeWhatIsLeftBelowTheirBound) {
   RunningSequence running[] = {Decoding(1, 40, 2), Decoding(2, 40, 2), InPrompt(3, 100, 96)};
   running[0].drafts = 7;

@@ -20,7 +20,7 @@ constexpr int64_t kCatchUp = 256;
 
 struct DraftModel::Impl {
   Impl(std::shared_ptr<const model::Model> m, const Options& o, int64_t blocks)
-      : model(std::move(m)), options(o), cache(model->config(), blocks) {}
+      : model(std::move(m)), options(o), cache(model->config(), blocks, KvType::kF16) {}
 
   struct State {
     std::vector<int32_t> tokens;  // that are in the cache
@@ -60,7 +60,7 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Create(std::shared_ptr<const mod
   const int64_t reach =
       std::min<int64_t>(options.context + options.longest, draft->config().max_seq);
   const int64_t one = KvCache::BlocksFor(reach);
-  const int64_t bytes = KvCache::BytesPerToken(draft->config()) * kKvBlockTokens;
+  const int64_t bytes = KvCache::BytesPerToken(draft->config(), KvType::kF16) * kKvBlockTokens;
   const int64_t blocks =
       std::clamp(kMostKvBytes / bytes, one, std::max<int64_t>(one, one * options.max_sequences));
   try {
@@ -74,10 +74,10 @@ Result<std::unique_ptr<DraftModel>> DraftModel::Create(std::shared_ptr<const mod
 DraftModel::DraftModel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DraftModel::~DraftModel() = default;
 
-void DraftModel::Start(kernels::ThreadPool* pool, int prefill_chunk) {
+void DraftModel::Start(kernels::ThreadPool* pool, int max_rows) {
   Impl& d = *impl_;
   d.forward =
-      std::make_unique<Forward>(*d.model, d.cache, pool, d.model->config().max_seq, prefill_chunk);
+      std::make_unique<Forward>(*d.model, d.cache, pool, d.model->config().max_seq, max_rows);
   d.logits.resize(static_cast<size_t>(d.options.max_sequences) *
                   static_cast<size_t>(d.model->config().vocab_size));
 }

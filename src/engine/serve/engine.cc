@@ -56,10 +56,10 @@ Engine::Impl::Impl(std::shared_ptr<const model::Model> m, const EngineOptions& o
     : model(std::move(m)),
       options(o),
       clock(c),
-      cache(model->config(), blocks),
+      cache(model->config(), blocks, options.kv_type),
       tree(cache, 1 + static_cast<int>(o.adapters.size())) {
   stats.kv_blocks = blocks;
-  stats.kv_bytes_per_token = KvCache::BytesPerToken(model->config());
+  stats.kv_bytes_per_token = KvCache::BytesPerToken(model->config(), options.kv_type);
   stats.max_batch = options.max_batch;
 }
 
@@ -78,7 +78,7 @@ Result<std::unique_ptr<Engine>> Engine::Create(std::shared_ptr<const model::Mode
     }
     adapters.push_back(TRY(LoraAdapter::Load(source.path, config)));
   }
-  const int64_t per_token = KvCache::BytesPerToken(config);
+  const int64_t per_token = KvCache::BytesPerToken(config, options.kv_type);
   const int64_t one = KvCache::BlocksFor(options.context);
   const int64_t block_bytes = per_token * kKvBlockTokens;
   int64_t blocks = one * options.max_batch;

@@ -44,14 +44,14 @@ struct AdapterSource {
 };
 
 struct EngineOptions {
-  int max_batch = 32;      // sequences in one step
-  int64_t context = 0;     // tokens of prompt and answer; 0: the model's
-  int64_t kv_bytes = 0;    // 0: max_batch x context, at most kDefaultKvBytes
+  int max_batch = 32;    // sequences in one step
+  int64_t context = 0;   // tokens of prompt and answer; 0: the model's
+  int64_t kv_bytes = 0;  // 0: max_batch x context, at most kDefaultKvBytes
+  KvType kv_type = KvType::kF16;
   int threads = 1;         // of the kernels, the engine's own included
   std::vector<int> cores;  // that these threads are bound to; empty: any
   int max_queue = 128;     // requests waiting for a place in the batch
-  int prefill_chunk = 64;  // tokens of a prompt that are computed together, see forward.h
-  int step_tokens = 512;   // most rows of one step
+  int step_tokens = 512;   // most rows of one step; scratch is made for so many
   // While somebody is being answered, prompts get only what leaves a step within this.
   Duration tpot_target = Duration::Millis(120);
   bool prefix_cache = true;

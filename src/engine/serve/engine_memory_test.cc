@@ -66,7 +66,7 @@ TEST(EngineMemory, RequestsThatComeTogetherComputeTheirPrefixOnce) {
 // Goal:   with too few blocks for all, sequences are computed again and nobody notices.
 TEST(EngineMemory, PreemptionIsNeverSeenByTheClient) {
   const auto model = RandomModel(26);
-  const int64_t block = KvCache::BytesPerToken(model->config()) * kKvBlockTokens;
+  const int64_t block = KvCache::BytesPerToken(model->config(), KvType::kF32) * kKvBlockTokens;
   Random random(27);
   std::vector<GenerateRequest> requests;
   for (uint64_t i = 0; i < 12; ++i) {

@@ -124,6 +124,7 @@ WaitingSequence Engine::Impl::Describe(Sequence& s, std::span<Sequence* const> b
                       .tier = ask.tier,
                       .tokens = s.total(),
                       .taken = s.match.unheld,
+                      .shared = static_cast<int64_t>(s.match.blocks.size()) - s.match.unheld,
                       .expected = Expected(s),
                       .most_rows = s.Judged() ? kJudgedRows : 0,
                       .places = s.request->forked ? 1 : ask.n};
@@ -132,6 +133,7 @@ WaitingSequence Engine::Impl::Describe(Sequence& s, std::span<Sequence* const> b
     const int64_t taken = out.taken + 1 + (cache.Holders(s.match.partial) == 1 ? 1 : 0);
     if (taken <= Available()) {
       out.taken = taken;
+      out.shared += cache.Holders(s.match.partial) > 1 ? 1 : 0;
     } else {
       s.match.partial = -1;
       s.match.partial_tokens = 0;
@@ -232,13 +234,14 @@ void Engine::Impl::Admit(Sequence& s, Duration now) {
 }
 
 void Engine::Impl::Apply(const StepPlan& plan, Duration now) {
-  for (const size_t i : plan.preempt) Preempt(*running[i]);
-  // All that is shared is held before anything is taken, which may evict.
+  // All that is shared is held before anybody lets go of it and before anything is taken, which may
+  // evict.
   for (const size_t i : plan.admit) {
     const PrefixTree::Match& match = candidates[i]->match;
     for (const int32_t block : match.blocks) cache.Share(block);
     if (match.partial >= 0) cache.Share(match.partial);
   }
+  for (const size_t i : plan.preempt) Preempt(*running[i]);
   std::vector<Sequence*> admitted;
   for (const size_t i : plan.admit) {
     Admit(*candidates[i], now);

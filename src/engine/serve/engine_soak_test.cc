@@ -34,7 +34,7 @@ TEST(EngineSoak, EveryRequestIsAnsweredAndNothingIsLost) {
   const auto model = RandomModel(62);
   const io::TempDir adapter = *io::TempDir::Create();
   WriteRandomAdapter(adapter.path(), model->config(), 4, 1);
-  const int64_t block = KvCache::BytesPerToken(model->config()) * kKvBlockTokens;
+  const int64_t block = KvCache::BytesPerToken(model->config(), KvType::kF32) * kKvBlockTokens;
   const auto engine = Make(model, {.max_batch = 12,
                                    .kv_bytes = 40 * block,
                                    .max_queue = 40,

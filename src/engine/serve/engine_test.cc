@@ -14,7 +14,7 @@ namespace {
 
 TEST(Engine, GreedyEqualsFullRecomputationTokenForToken) {
   const auto model = RandomModel(7);
-  const auto engine = Make(model, {.prefill_chunk = 8, .step_tokens = 16});
+  const auto engine = Make(model, {.step_tokens = 16});
   Random random(8);
   for (const size_t length : {1u, 2u, 8u, 9u, 31u}) {
     const std::vector<int32_t> prompt = RandomPrompt(random, length);

@@ -92,6 +92,7 @@ inline std::string TextOf(const model::Model& model, std::span<const int32_t> to
 inline std::unique_ptr<Engine> Make(std::shared_ptr<const model::Model> model,
                                     EngineOptions options = {}) {
   options.threads = 2;
+  options.kv_type = KvType::kF32;  // the oracles compute in double
   Result<std::unique_ptr<Engine>> engine =
       Engine::Create(std::move(model), options, clock_for_tests);
   EXPECT_TRUE(engine) << engine.error().ToString();

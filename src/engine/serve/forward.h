@@ -105,7 +105,7 @@ class Forward {
   std::vector<kernels::AttendQuery> queries_;
   std::vector<Stretch> stretches_;
   std::vector<LoraRows> adapted_;  // of this pass's rows
-  std::vector<float> lora_scratch_;
+  LoraScratch lora_scratch_;
 };
 
 }  // namespace weir::serve

@@ -17,6 +17,27 @@ kernels::KvShape ShapeOf(const model::ModelConfig& config, KvType type) {
 
 }  // namespace
 
+std::string_view NameOf(KvType type) {
+  switch (type) {
+    case KvType::kF32:
+      return "f32";
+    case KvType::kF16:
+      return "f16";
+    case KvType::kBF16:
+      return "bf16";
+    case KvType::kInt8:
+      return "int8";
+  }
+  CHECK(false);
+}
+
+std::optional<KvType> KvTypeNamed(std::string_view name) {
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kBF16, KvType::kInt8}) {
+    if (NameOf(type) == name) return type;
+  }
+  return std::nullopt;
+}
+
 KvCache::KvCache(const model::ModelConfig& config, int64_t blocks, KvType type)
     : shape_(ShapeOf(config, type)),
       blocks_(blocks),

@@ -21,6 +21,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "engine/kernels/attend.h"
@@ -30,6 +32,8 @@ namespace weir::serve {
 
 inline constexpr int kKvBlockTokens = static_cast<int>(kernels::kKvBlockTokens);
 using kernels::KvType;
+std::string_view NameOf(KvType type);  // "f32", "f16", "bf16", "int8"
+std::optional<KvType> KvTypeNamed(std::string_view name);
 
 class KvCache {
  public:

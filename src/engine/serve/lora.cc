@@ -144,13 +144,12 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
                                                              const model::ModelConfig& config) {
   const Settings settings = TRY(ReadSettings(folder));
   auto adapter = std::make_shared<LoraAdapter>();
-  adapter->file_ = std::make_shared<const model::SafetensorsFile>(
-      TRY(model::SafetensorsFile::Open(folder + "/adapter_model.safetensors")));
+  const auto file = TRY(model::SafetensorsFile::Open(folder + "/adapter_model.safetensors"));
   adapter->pairs_.resize(static_cast<size_t>(config.layers * kLoraSites));
   const auto bad = [&](const model::TensorView& tensor, std::string_view what) {
     return Bad(folder, fmt::format("tensor {} {}", tensor.name, what));
   };
-  for (const model::TensorView& tensor : adapter->file_->tensors()) {
+  for (const model::TensorView& tensor : file.tensors()) {
     const std::optional<TensorName> name = ParseName(tensor.name);
     if (!name) return bad(tensor, "is no lora_A or lora_B of a layer");
     const std::optional<Module> module = ModuleOf(name->module, config);
@@ -173,15 +172,8 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
     }
     if (kernels::StoredNonFinite(tensor.type, tensor.data))
       return bad(tensor, "holds NaN or infinity");
-    const std::byte* data = tensor.data.data();
-    if (reinterpret_cast<uintptr_t>(data) % alignof(float) != 0) {
-      adapter->copies_.push_back(std::make_unique<std::byte[]>(tensor.data.size()));
-      std::memcpy(adapter->copies_.back().get(), data, tensor.data.size());
-      data = adapter->copies_.back().get();
-    }
     adapter->bytes_ += static_cast<int64_t>(tensor.data.size());
     adapter->max_rank_ = std::max(adapter->max_rank_, static_cast<int>(rank));
-    const kernels::DType type = tensor.type;
     const double alpha = Patterned(settings.alpha_pattern, name->module, settings.alpha);
     const auto scale = static_cast<float>(
         alpha / (settings.rank_stabilized ? std::sqrt(wanted_rank) : wanted_rank));
@@ -189,21 +181,22 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
     for (const Slice& slice : module->slices) {
       Pair& pair = adapter->pairs_[static_cast<size_t>(name->layer * kLoraSites +
                                                        static_cast<int>(slice.site))];
-      kernels::Weights& half = name->is_a ? pair.a : pair.b;
-      if (half.data != nullptr) return bad(tensor, "adapts a matrix a second time");
-      half = name->is_a ? kernels::Weights{type, data, rank, module->in}
-                        : kernels::Weights{type, data + row * kernels::RowBytes(type, rank),
-                                           slice.out, rank};
+      kernels::PackedMatrix& half = name->is_a ? pair.a : pair.b;
+      if (!half.empty()) return bad(tensor, "adapts a matrix a second time");
+      const std::byte* data = tensor.data.data();
+      if (!name->is_a) data += row * kernels::RowBytes(tensor.type, rank);
+      half = kernels::PackedMatrix::Pack(
+          nullptr, {tensor.type, data, name->is_a ? rank : slice.out, shape[1]});
       pair.scale = scale;
       row += slice.out;
     }
   }
   for (size_t i = 0; i < adapter->pairs_.size(); ++i) {
     const Pair& pair = adapter->pairs_[i];
-    if ((pair.a.data == nullptr) != (pair.b.data == nullptr)) {
+    if (pair.a.empty() != pair.b.empty()) {
       return Bad(folder, fmt::format("layer {} has lora_{} without its lora_{}",
-                                     i / static_cast<size_t>(kLoraSites), pair.a.data ? "A" : "B",
-                                     pair.a.data ? "B" : "A"));
+                                     i / static_cast<size_t>(kLoraSites),
+                                     pair.a.empty() ? "B" : "A", pair.a.empty() ? "A" : "B"));
     }
   }
   if (adapter->bytes_ == 0) return Bad(folder, "adapter_model.safetensors holds no tensor");
@@ -211,20 +204,22 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
 }
 
 void AddLora(kernels::ThreadPool* pool, std::span<const LoraRows> rows, int layer, LoraSite site,
-             const float* x, int64_t in, float* y, int64_t out, std::vector<float>& scratch) {
+             const float* x, int64_t in, float* y, int64_t out, LoraScratch& scratch) {
   for (const LoraRows& run : rows) {
     if (run.adapter == nullptr || run.count == 0) continue;
     const LoraAdapter::Pair& pair = run.adapter->At(layer, site);
-    if (pair.a.data == nullptr) continue;
-    CHECK_MSG(pair.a.in == in && pair.b.out == out, "in {} {} out {} {}", pair.a.in, in, pair.b.out,
-              out);
-    const int64_t rank = pair.a.out;
-    scratch.resize(static_cast<size_t>(run.count * rank));
+    if (pair.a.empty()) continue;
+    CHECK_MSG(pair.a.in() == in && pair.b.out() == out, "in {} {} out {} {}", pair.a.in(), in,
+              pair.b.out(), out);
+    const int64_t rank = pair.a.out();
+    scratch.t.resize(static_cast<size_t>(run.count * rank));
     kernels::ThreadPool* shared = run.count * rank * in >= kWorthSharing ? pool : nullptr;
-    kernels::MatMul(shared, x + run.begin * in, run.count, pair.a, scratch.data());
-    for (float& t : scratch) t *= pair.scale;
-    kernels::MatMul(shared, scratch.data(), run.count, pair.b, y + run.begin * out,
-                    kernels::Into::kAccumulate);
+    scratch.input.Prepare(shared, x + run.begin * in, run.count, in, pair.a.form());
+    kernels::MatMul(shared, {{{&pair.a, &scratch.input, scratch.t.data()}}});
+    for (float& t : scratch.t) t *= pair.scale;
+    scratch.middle.Prepare(shared, scratch.t.data(), run.count, rank, pair.b.form());
+    kernels::MatMul(
+        shared, {{{&pair.b, &scratch.middle, y + run.begin * out, kernels::Into::kAccumulate}}});
   }
 }
 

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/packed.h"
 #include "engine/model/config.h"
 #include "engine/model/safetensors.h"
 
@@ -33,7 +33,7 @@ class LoraAdapter {
                                                          const model::ModelConfig& config);
 
   struct Pair {
-    kernels::Weights a, b;  // [rank, in], [out, rank]; null data: not adapted here
+    kernels::PackedMatrix a, b;  // [rank, in], [out, rank]; empty: not adapted here
     float scale = 0;
   };
   const Pair& At(int layer, LoraSite site) const {
@@ -44,8 +44,6 @@ class LoraAdapter {
 
  private:
   std::vector<Pair> pairs_;  // layer, site
-  std::shared_ptr<const model::SafetensorsFile> file_;
-  std::vector<std::unique_ptr<std::byte[]>> copies_;  // of what was not aligned
   int64_t bytes_ = 0;
   int max_rank_ = 0;
 };
@@ -56,9 +54,15 @@ struct LoraRows {
   int64_t begin = 0, count = 0;
 };
 
+// Memory of AddLora, kept from call to call.
+struct LoraScratch {
+  kernels::Input input, middle;
+  std::vector<float> t;  // [count, rank]
+};
+
 // y[r, out] += scale * B (A x[r, in]) for every row named; the other rows stay as they are. What a
-// row gets does not depend on the others. `scratch` grows as needed and is reused.
+// row gets does not depend on the others (packed.h).
 void AddLora(kernels::ThreadPool* pool, std::span<const LoraRows> rows, int layer, LoraSite site,
-             const float* x, int64_t in, float* y, int64_t out, std::vector<float>& scratch);
+             const float* x, int64_t in, float* y, int64_t out, LoraScratch& scratch);
 
 }  // namespace weir::serve

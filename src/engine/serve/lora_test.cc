@@ -57,7 +57,7 @@ TEST(LoraAdapter, AddsScaleTimesBTimesAToItsRowsAlone) {
   std::vector<float> x(static_cast<size_t>(in * rows)), y(static_cast<size_t>(out * rows), 0.5f);
   for (float& v : x) v = static_cast<float>(random.Normal());
   const LoraRows runs[] = {{adapter.get(), 1, 2}, {adapter.get(), 5, 6}};
-  std::vector<float> scratch;
+  LoraScratch scratch;
   AddLora(nullptr, runs, 1, LoraSite::kDown, x.data(), in, y.data(), out, scratch);
   const std::vector<double> a = Dense(dir.path(), "layers.1.mlp.down_proj.lora_A.weight"),
                             b = Dense(dir.path(), "layers.1.mlp.down_proj.lora_B.weight");

@@ -79,7 +79,7 @@ class DraftModel {
                                                     const Options& options);
   ~DraftModel();
   // Before the first Propose, on the thread that will call it.
-  void Start(kernels::ThreadPool* pool, int prefill_chunk);
+  void Start(kernels::ThreadPool* pool, int max_rows);
 
   struct Request {
     uint64_t id = 0;                  // of the sequence

@@ -14,6 +14,7 @@ constexpr double kLeastVariance = 4;
 void StepTimes::Add(int64_t rows, Duration took) {
   if (rows <= 0) return;
   const auto r = static_cast<double>(rows), us = static_cast<double>(took.us);
+  largest_ = std::max(r, kKept * largest_);
   weight_ = kKept * weight_ + 1;
   rows_ = kKept * rows_ + r;
   rows_squared_ = kKept * rows_squared_ + r * r;
@@ -39,7 +40,7 @@ int64_t StepTimes::RowsWithin(Duration target) const {
   if (!known()) return 0;
   const Line line = Fit();
   const double rows = (static_cast<double>(target.us) - line.fixed) / std::max(line.per_row, 1e-3);
-  return std::clamp<int64_t>(static_cast<int64_t>(std::min(rows, 1e9)), 0, 1'000'000'000);
+  return static_cast<int64_t>(std::clamp(rows, 0.0, std::max(kTrusted, 2 * largest_)));
 }
 
 Duration StepTimes::Estimate(int64_t rows) const {

@@ -4,7 +4,8 @@
 // Limits    The truth is no line: few rows wait for memory, many for arithmetic, and a row deep in
 // a
 //           long text attends to more. Old steps are forgotten within some 30, so the line is the
-//           one that touches the truth where the engine is working now.
+//           one that touches the truth where the engine is working now; and it is believed only up
+//           to twice the rows of the largest step of late.
 // Threads   a value.
 #pragma once
 
@@ -27,6 +28,8 @@ class StepTimes {
     double fixed = 0, per_row = 0;  // microseconds
   };
   Line Fit() const;
+  static constexpr double kTrusted = 64;  // rows that any step may have
+  double largest_ = 0;                    // rows of a step, of late
   double weight_ = 0, rows_ = 0, rows_squared_ = 0, us_ = 0, rows_us_ = 0;  // decayed sums
 };
 

@@ -26,6 +26,14 @@ TEST(StepTimes, FindsALineAndFollowsIt) {
   EXPECT_NEAR(static_cast<double>(times.RowsWithin(Duration::Millis(100))), 20, 4);
 }
 
+TEST(StepTimes, BelievesItsLineOnlyNearWhatItHasSeen) {
+  StepTimes times;
+  for (int i = 0; i < 60; ++i) times.Add(1 + i % 8, Duration::Millis(20));  // free, it seems
+  EXPECT_EQ(times.RowsWithin(Duration::Seconds(10)), 64);
+  times.Add(60, Duration::Millis(300));
+  EXPECT_LE(times.RowsWithin(Duration::Seconds(10)), 120);
+}
+
 TEST(StepTimes, PromisesNothingForFreeWhenAllStepsWereAlike) {
   StepTimes times;
   for (int i = 0; i < 50; ++i) times.Add(8, Duration::Millis(40));
