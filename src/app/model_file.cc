@@ -37,12 +37,20 @@ int64_t KvBytes(const model::ModelConfig& c, kernels::KvType type) {
   return c.layers * kernels::KvBytesPerToken({type, c.kv_heads, c.head_dim});
 }
 
+// The shortest decimal that reads back as the same float, not the 17 digits of its double.
+Json Short(float x) { return Json::parse(fmt::format("{}", x)); }
+
 Json Shape(const model::ModelConfig& c) {
-  Json json = {{"vocab_size", c.vocab_size}, {"dim", c.dim},
-               {"layers", c.layers},         {"heads", c.heads},
-               {"kv_heads", c.kv_heads},     {"head_dim", c.head_dim},
-               {"ffn_dim", c.ffn_dim},       {"context", c.max_seq},
-               {"norm_eps", c.norm_eps},     {"tied_embeddings", c.tied_embeddings}};
+  Json json = {{"vocab_size", c.vocab_size},
+               {"dim", c.dim},
+               {"layers", c.layers},
+               {"heads", c.heads},
+               {"kv_heads", c.kv_heads},
+               {"head_dim", c.head_dim},
+               {"ffn_dim", c.ffn_dim},
+               {"context", c.max_seq},
+               {"norm_eps", Short(c.norm_eps)},
+               {"tied_embeddings", c.tied_embeddings}};
   if (c.experts > 0) {
     json["experts"] = c.experts;
     json["experts_used"] = c.experts_used;
@@ -54,14 +62,14 @@ Json Shape(const model::ModelConfig& c) {
     for (int layer = 0; layer < c.layers; ++layer) sliding += c.IsSliding(layer);
     json["sliding_layers"] = sliding;
   }
-  json["rope_theta"] = c.rope_theta;
-  if (c.rope_theta_local > 0) json["rope_theta_local"] = c.rope_theta_local;
+  json["rope_theta"] = Short(c.rope_theta);
+  if (c.rope_theta_local > 0) json["rope_theta_local"] = Short(c.rope_theta_local);
   if (c.rope.kind != model::RopeKind::kPlain) {
     json["rope_scaling"] = NameOf(c.rope.kind);
-    if (c.rope.kind != model::RopeKind::kLongRope) json["rope_factor"] = c.rope.factor;
+    if (c.rope.kind != model::RopeKind::kLongRope) json["rope_factor"] = Short(c.rope.factor);
   }
-  if (c.attention_softcap > 0) json["attention_softcap"] = c.attention_softcap;
-  if (c.logit_softcap > 0) json["logit_softcap"] = c.logit_softcap;
+  if (c.attention_softcap > 0) json["attention_softcap"] = Short(c.attention_softcap);
+  if (c.logit_softcap > 0) json["logit_softcap"] = Short(c.logit_softcap);
   return json;
 }
 
