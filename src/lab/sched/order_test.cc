@@ -96,6 +96,65 @@ TEST(Backfill, SaysWhoseReservationKeepsAJobWaiting) {
   EXPECT_NE(e.cheapest.find("a time limit below"), std::string::npos) << e.cheapest;
 }
 
+// Goal:   backfill never delays the head: what was promised a job when it first got a reservation
+// is
+//         kept, when runs last no longer than their limits.
+// Method: labs drawn from a seed, jobs in order of submission; each start is compared with the
+// first
+//         promise. A planted bug (limits taken at half) fails within a few seeds.
+TEST(Backfill, NeverDelaysTheHead) {
+  const char* env = std::getenv("SEED");
+  const uint64_t first = env != nullptr ? std::strtoull(env, nullptr, 0) : 1;
+  int promised = 0, backfilled = 0;
+  for (uint64_t seed = first; seed < first + (env != nullptr ? 1 : 150); ++seed) {
+    SCOPED_TRACE("SEED=" + std::to_string(seed));
+    Random random(seed);
+    Policy policy;
+    policy.short_first = 0;
+    OneTeam t(static_cast<int>(random.Between(1, 4)), policy);
+    const int32_t slots = static_cast<int32_t>(t.world.fleet().usable());
+    std::map<JobId, Time> promise;
+    std::map<JobId, Duration> takes;
+    for (int step = 0; step < 120; ++step) {
+      for (int64_t k = random.Between(0, 2); k > 0; --k) {
+        const int32_t n = static_cast<int32_t>(
+            random.Chance(0.3) ? random.Between(slots / 2 + 1, slots) : random.Between(1, 6));
+        const int64_t limit = random.Between(1, 100);
+        const JobId id = t.Submit(std::min(n, slots), limit);
+        takes[id] = Duration::Seconds(random.Between(1, limit));
+      }
+      t.Decide([&](JobId id) { return takes[id]; });
+      ASSERT_FALSE(HasFatalFailure());
+      for (const auto& [id, note] : t.weir.notes().jobs) {
+        if (note.reserved.is_set() && promise.try_emplace(id, note.reserved).second) ++promised;
+      }
+      for (const auto& [id, at] : promise) {
+        if (t.started.contains(id)) {
+          ASSERT_LE(t.started[id].us, at.us)
+              << "job " << id << " was promised " << (at - Time{1'000'000'000}).seconds() << " s";
+        } else {
+          ASSERT_GE(at.us, t.now.us) << "job " << id << " still waits";
+        }
+      }
+      JobId waiting = -1;
+      for (JobId id = 0; id < t.next; ++id) {
+        if (!t.started.contains(id)) {
+          waiting = waiting < 0 ? id : waiting;
+        } else {
+          backfilled += waiting >= 0 && t.started[id] == t.now;
+        }
+      }
+      const Time end = t.NextEnd();
+      const Time soon = t.now + Duration::Seconds(random.Between(1, 10));
+      t.now = end.is_set() && end < soon ? end : soon;
+      t.End();
+    }
+  }
+  std::cout << promised << " promises kept, " << backfilled << " backfilled\n";
+  EXPECT_GT(promised, 200);
+  EXPECT_GT(backfilled, 200);
+}
+
 TEST(Order, AJobWhoseDeadlineNearsGoesFirst) {
   OneTeam t(1);
   t.Submit(8, 100);

@@ -149,6 +149,8 @@ class Research {
     for (const JobId id : world_.growable()) {
       const Job& job = world_.job(id);
       const PoolId pool = world_.PoolOf(job.places);
+      const AccountId a = world_.AccountIn(job.team, pool);
+      if (turn_.entitled(a) - static_cast<double>(turn_.held(a)) < 1 - 1e-6) continue;
       const int64_t more = std::min(job.max_slots - SlotsIn(job.places), left_[pool]);
       if (more > 0 && Pays(job, more)) growth_[{job.team, pool}] += more;
     }
@@ -332,14 +334,32 @@ class Research {
     const auto hopeless = unknown_.find(pool);
     if (hopeless != unknown_.end() && m >= hopeless->second) return false;
     int64_t free = left_[pool] + std::max<int64_t>(plan_.coming[pool], 0);
-    int walked = 0;
+    // Those that start by this very decision end too, and are not among the running yet.
+    std::vector<std::tuple<Time, JobId, int64_t>> starting;
+    for (const Start& start : starts_) {
+      const Duration run = world_.ExpectedRun(world_.job(start.job), start.size);
+      if (start.pool == pool && run.us > 0) {
+        starting.emplace_back(plan_.now + run, start.job, start.size);
+      }
+    }
+    std::sort(starting.begin(), starting.end());
+    auto next = starting.begin();
+    auto running = world_.ends()[pool].begin();
     Time at = plan_.now;
-    for (const auto& [end, other] : world_.ends()[pool]) {
-      if (free >= m) break;
-      if (++walked > kEndsWalked) break;
-      const Job& job = world_.job(other);
-      if (job.phase != RunPhase::kRunning) continue;
-      free += SlotsIn(job.places);
+    for (int walked = 0; free < m && walked < kEndsWalked; ++walked) {
+      const bool more = running != world_.ends()[pool].end();
+      if (!more && next == starting.end()) break;
+      Time end;
+      JobId other = -1;
+      if (next != starting.end() && (!more || std::get<Time>(*next) < running->first)) {
+        int64_t slots = 0;
+        std::tie(end, other, slots) = *next++;
+        free += slots;
+      } else {
+        std::tie(end, other) = *running++;
+        if (world_.job(other).phase != RunPhase::kRunning) continue;
+        free += SlotsIn(world_.job(other).places);
+      }
       at = std::max(at, end);
       if (note->waits_for.size() < kWaitsForShown) note->waits_for.push_back(other);
     }
