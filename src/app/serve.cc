@@ -201,6 +201,7 @@ Status Serve(const Flags& flags) {
     return model::Model::Load(path, &pool);
   };
   const auto model = TRY(load(flags.model));
+  if (options.chat_template.empty()) options.chat_template = model->files().chat_template();
   if (!flags.draft.empty()) options.engine.draft = TRY(load(flags.draft));
   const io::RealClock clock;
   const auto replica = TRY(serve::Replica::Create(model, options, clock));

@@ -1,32 +1,28 @@
-// The official OpenAI client against a running Weir, or anything that speaks the same API.
-//
-//   npm ci && WEIR_BASE_URL=http://127.0.0.1:7575/v1 WEIR_API_KEY=... WEIR_MODEL=story npm test
-//
-// Without WEIR_BASE_URL it starts stub.mjs, which is enough to test this file itself.
-// WEIR_SLOTS: how many requests the service works on at once (default 8); the abort test leaves
-// more streams than that, and only freed slots let the next request through.
+// The official OpenAI client: models, completions, chat, streams, aborts, errors (see connect.mjs for what it
+// talks to). The abort test leaves more streams than there are slots, and only freed slots let the next
+// request through.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import OpenAI from 'openai';
 
-const limit = { timeout: 60_000 };
-let stub;
-let baseURL = process.env.WEIR_BASE_URL;
-let apiKey = process.env.WEIR_API_KEY ?? 'stub-key';
-const model = process.env.WEIR_MODEL ?? 'story';
-const slots = Number(process.env.WEIR_SLOTS ?? 8);
+import { connect, reachable } from './connect.mjs';
+
+const limit = { timeout: 60_000, skip: reachable() ? false : 'no server: see connect.mjs' };
+let server;
+let model;
+let slots;
+let baseURL;
+let apiKey;
 let client;
 
 before(async () => {
-  if (!baseURL) {
-    const { start } = await import('./stub.mjs');
-    stub = await start({ slots, key: apiKey, model });
-    baseURL = stub.baseURL;
-  }
+  if (!reachable()) return;
+  server = await connect();
+  ({ baseURL, apiKey, model, slots } = server);
   client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
 });
-after(() => stub?.close());
+after(() => server?.close());
 
 const tell = (extra = {}) => ({
   model,

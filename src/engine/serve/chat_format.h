@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "engine/model/tokenizer.h"
+#include "engine/template/chat_template.h"
 #include "engine/template/tool_calls.h"
 #include "wire/openai_chat.h"
 
@@ -37,8 +38,9 @@ class ChatFormat {
   std::vector<int32_t> Encode(const std::string& rendered) const;
 
   templates::ToolFormat tool_format() const { return tool_format_; }
+  bool has_template() const { return template_.has_value(); }
   // Stop string to be added to a request's own; empty: none.
-  std::string_view stop() const { return "\nuser:"; }
+  std::string_view stop() const { return template_ ? "" : "\nuser:"; }
   // Models that think aloud before they answer, between the two marks above.
   bool thinks() const { return thinks_; }
   // Was the thinking begun by the prompt itself?
@@ -52,8 +54,9 @@ class ChatFormat {
                             const nlohmann::ordered_json& messages) const;
 
   const model::Tokenizer* tokenizer_;
+  std::optional<templates::ChatTemplate> template_;
   templates::ToolFormat tool_format_ = templates::ToolFormat::kPlain;
-  bool thinks_ = false;
+  bool knows_tools_ = false, thinks_ = false;
 };
 
 }  // namespace weir::serve

@@ -58,9 +58,21 @@ ThinkingSplitter::Parts ThinkingSplitter::Advance(std::string_view text, bool fi
 
 ChatOutput::ChatOutput(const ChatOutputOptions& options) {
   if (options.split_thinking) splitter_.emplace(options.thinking);
+  if (options.tools) parser_.emplace(options.format, options.tool_names, options.id_seed);
 }
 
-void ChatOutput::Content(std::string_view text, bool /*final*/, Parts& out) { out.content += text; }
+void ChatOutput::Content(std::string_view text, bool final, Parts& out) {
+  if (!parser_) {
+    out.content += text;
+    return;
+  }
+  const auto take = [&](templates::ToolDelta delta) {
+    out.content += delta.content;
+    for (templates::ToolCallDelta& call : delta.calls) out.calls.push_back(std::move(call));
+  };
+  if (!text.empty()) take(parser_->Push(text));
+  if (final) take(parser_->Finish());
+}
 
 ChatOutput::Parts ChatOutput::Push(std::string_view text) {
   Parts out;

@@ -55,12 +55,13 @@ class ChatOutput {
   };
   Parts Push(std::string_view text);
   Parts Finish();
-  bool called() const { return false; }
+  bool called() const { return parser_ && parser_->calls() > 0; }
 
  private:
   void Content(std::string_view text, bool final, Parts& out);
 
   std::optional<ThinkingSplitter> splitter_;
+  std::optional<templates::ToolCallParser> parser_;
 };
 
 }  // namespace weir::serve

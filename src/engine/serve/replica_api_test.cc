@@ -144,6 +144,108 @@ TEST(ReplicaApi, WhatCannotBeFollowedIsNamed) {
   }
 }
 
+Json Gate() {
+  return {{"type", "function"},
+          {"function",
+           {{"name", "open_gate"},
+            {"parameters",
+             {{"type", "object"},
+              {"properties", {{"side", {{"enum", {"left", "right"}}}}}},
+              {"required", {"side"}},
+              {"additionalProperties", false}}}}}};
+}
+
+TEST(ReplicaApi, AToolThatMustBeCalledIsCalledInEveryFormat) {
+  // Templates by which the format is told; what they render matters to no random model.
+  const char* templates[] = {
+      "",
+      "{% for m in messages %}{{ m.content }}{% endfor %}{% if tools %}<tool_call>{% endif %}",
+      "{{ tools }}{{ messages }}[TOOL_CALLS]",
+  };
+  for (const char* source : templates) {
+    SCOPED_TRACE(source);
+    ReplicaOptions options;
+    options.chat_template = source;
+    const Server server(RandomModel(51, model::DType::kF32, 2048), options);
+    for (int seed = 0; seed < 2; ++seed) {
+      Json request = {{"messages", {{{"role", "user"}, {"content", "hi"}}}},
+                      {"max_tokens", 250},
+                      {"seed", seed},
+                      {"tools", {Gate()}},
+                      {"parallel_tool_calls", false},
+                      {"tool_choice", "required"}};
+      const Json choice = server.Ask("/v1/chat/completions", request)["choices"][0];
+      if (choice["finish_reason"] == "length") continue;
+      EXPECT_EQ(choice["finish_reason"], "tool_calls") << choice.dump();
+      ASSERT_EQ(choice["message"]["tool_calls"].size(), 1u) << choice.dump();
+      const Json call = choice["message"]["tool_calls"][0];
+      EXPECT_EQ(call["function"]["name"], "open_gate");
+      const Json arguments =
+          Json::parse(call["function"]["arguments"].get<std::string>(), nullptr, false);
+      EXPECT_TRUE(arguments["side"] == "left" || arguments["side"] == "right") << call.dump();
+
+      request["stream"] = true;
+      std::string streamed, name, finish;
+      for (const Json& event : Events(server.Post("/v1/chat/completions", request).body)) {
+        const Json& said = event["choices"][0];
+        if (!said["finish_reason"].is_null()) finish = said["finish_reason"];
+        if (!said["delta"].contains("tool_calls")) continue;
+        const Json& part = said["delta"]["tool_calls"][0];
+        name += part["function"].value("name", "");
+        streamed += part["function"].value("arguments", "");
+      }
+      EXPECT_EQ(finish, "tool_calls");
+      EXPECT_EQ(name, "open_gate");
+      EXPECT_EQ(streamed, call["function"]["arguments"]);
+    }
+  }
+}
+
+TEST(ReplicaApi, TheModelsTemplateMakesThePrompt) {
+  ReplicaOptions options;
+  options.chat_template =
+      "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+      "{% if kind is defined %}[{{ kind }}]{% endif %}"
+      "{% if add_generation_prompt %}<assistant>{% endif %}";
+  const Server server(RandomModel(52), options);
+  const auto rendered = [&](Json request) {
+    return server
+        .Ask("/detokenize", {{"tokens", server.Ask("/tokenize", request)["tokens"]}})["prompt"]
+        .get<std::string>();
+  };
+  const Json messages = {{{"role", "developer"}, {"content", "s"}},
+                         {{"role", "user"}, {"content", {{{"type", "text"}, {"text", "a"}}}}}};
+  EXPECT_EQ(rendered({{"messages", messages}}), "<system>s<user>a<assistant>");
+  EXPECT_EQ(rendered({{"messages", messages}, {"chat_template_kwargs", {{"kind", "x"}}}}),
+            "<system>s<user>a[x]<assistant>");
+  Json begun = messages;
+  begun.push_back({{"role", "assistant"}, {"content", "The dam "}});
+  EXPECT_EQ(rendered({{"messages", begun}, {"continue_final_message", true}}),
+            "<system>s<user>a<assistant>The dam");
+  ReplicaOptions broken;
+  broken.chat_template = "{% for %}";
+  const auto made = Replica::Create(RandomModel(52), broken, clock_for_tests);
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().message().find("template"), std::string::npos);
+}
+
+TEST(ReplicaApi, ThinkingStandsApartUnlessAskedOtherwise) {
+  ReplicaOptions options;
+  options.chat_template = "{{ messages[0].content }}<think>";
+  options.chat_template += "{# ends with </think> #}";
+  const Server server(RandomModel(53), options);
+  Json request = {{"messages", {{{"role", "user"}, {"content", "hi"}}}},
+                  {"max_tokens", 8},
+                  {"temperature", 0},
+                  {"ignore_eos", true}};
+  const Json apart = server.Ask("/v1/chat/completions", request)["choices"][0]["message"];
+  EXPECT_EQ(apart["content"], "");
+  request["reasoning_format"] = "none";
+  const Json together = server.Ask("/v1/chat/completions", request)["choices"][0]["message"];
+  EXPECT_EQ(together["content"], apart["reasoning_content"]);
+  EXPECT_FALSE(together.contains("reasoning_content"));
+}
+
 TEST(ReplicaApi, AResponseIsTheChatInAnotherForm) {
   const Server server(RandomModel(45));
   const Json chat =

@@ -126,7 +126,6 @@ std::optional<wire::ApiError> Replica::Impl::PrepareChat(const wire::ChatRequest
 
   using Choice = wire::ToolChoice::Kind;
   const bool tools = request.tool_choice.kind != Choice::kNone;
-  if (tools) return BadParam("tools", "is not offered by this server yet");
   const bool thinks = format.thinks() && ChatFormat::BeginsThinking(*rendered);
   out.output = {
       .split_thinking = format.thinks() && request.split_reasoning.value_or(options.split_thinking),
@@ -138,7 +137,11 @@ std::optional<wire::ApiError> Replica::Impl::PrepareChat(const wire::ChatRequest
   generate.show_tokens = format.Shown(tools);
   wire::OutputFormat form = request.format;
   if (request.tool_choice.kind == Choice::kRequired || request.tool_choice.kind == Choice::kNamed) {
-    return BadParam("tool_choice", "is not offered by this server yet");
+    Result<std::string> grammar =
+        templates::ToolGrammar(format.tool_format(), *request.tools, request.tool_choice.name,
+                               request.parallel_tool_calls);
+    if (!grammar) return BadParam("tools", "cannot be followed: " + grammar.error().ToString());
+    form = {wire::OutputFormat::Kind::kGrammar, *std::move(grammar), "tools", false};
   }
   return Constrain(form, thinks, generate);
 }
