@@ -22,6 +22,7 @@ using namespace blueprint;
 constexpr int64_t kMaxTable = 256 << 20;
 constexpr int64_t kMaxSpec = 1 << 20;
 constexpr int kMaxCount = 1'000'000;
+constexpr int kMaxDegree = 4096;  // of any kind of parallelism
 
 // Flags that questions about a model on a cluster share.
 struct Common {
@@ -209,13 +210,13 @@ Result<std::string> Train(const Common& f, const RunFlags& r, const LayoutFlags&
     layout.recompute = l.recompute == "full"        ? Recompute::kFull
                        : l.recompute == "selective" ? Recompute::kSelective
                                                     : Recompute::kNone;
-    const int spread = layout.tp * layout.pp * layout.cp;
+    const int64_t spread = int64_t{layout.tp} * layout.pp * layout.cp;
     if (q.cluster.count % spread != 0)
       return Error(Code::kInvalidArgument,
                    fmt::format("tp {} x pp {} x cp {} = {} does not divide {} accelerators",
                                layout.tp, layout.pp, layout.cp, spread, q.cluster.count))
           .Hint("leave the layout out to have every possible one tried");
-    layout.dp = q.cluster.count / spread;
+    layout.dp = static_cast<int>(q.cluster.count / spread);
     if (const std::string why = model.Forbids(layout); !why.empty())
       return Error(Code::kInvalidArgument,
                    fmt::format("the layout {} is not possible: {}", Describe(layout), why))
@@ -299,20 +300,20 @@ Result<std::string> Serve(const Common& f, const ServeFlags& s) {
     ServeCandidate c;
     c.layout.decode = {s.tp, s.attention_dp, s.ep};
     c.layout.precision = precisions[0];
-    const int group = s.tp * s.attention_dp;
-    int left = f.count;
+    const int64_t group = int64_t{s.tp} * s.attention_dp;
+    int64_t left = f.count;
     if (s.prefill_workers > 0) {
       c.layout.disaggregated = true;
       c.layout.prefill = {s.prefill_tp, s.prefill_dp, s.prefill_ep};
       c.layout.prefill_workers = s.prefill_workers;
-      left -= s.prefill_workers * s.prefill_tp * s.prefill_dp;
+      left -= int64_t{s.prefill_workers} * s.prefill_tp * s.prefill_dp;
     }
     if (left < group || left % group != 0)
       return Error(Code::kInvalidArgument, fmt::format("{} accelerators do not divide into groups "
                                                        "of tp {} x attention copies {} = {}",
                                                        left, s.tp, s.attention_dp, group))
           .Hint("leave --tp out to have every layout tried");
-    c.layout.workers = left / group;
+    c.layout.workers = static_cast<double>(left / group);
     if (const std::string why = model.Forbids(c.layout); !why.empty())
       return Error(Code::kInvalidArgument, fmt::format("the layout is not possible: {}", why));
     c.concurrency = rate > 0 ? settle(c.layout, q.work) : s.concurrency > 0 ? s.concurrency : 16;
@@ -447,7 +448,7 @@ void AddBlueprintCommand(CLI::App& app, int& exit_status) {
         ->check(CLI::Range(1.0, 64.0))
         ->capture_default_str();
     const auto degree = [&](const char* name, int& into, const char* help) {
-      return train->add_option(name, into, help)->check(CLI::Range(1, kMaxCount));
+      return train->add_option(name, into, help)->check(CLI::Range(1, kMaxDegree));
     };
     std::vector<CLI::Option*> options = {
         degree("--tp", l->layout.tp, "Tensor parallel"),
@@ -497,7 +498,7 @@ void AddBlueprintCommand(CLI::App& app, int& exit_status) {
     serve->add_option("--ttft", s->ttft, "Target of the time to first token, as 500ms");
     serve->add_option("--tpot", s->tpot, "Target of the time per output token, as 30ms");
     const auto degree = [&](const char* name, int& into, const char* help) {
-      return serve->add_option(name, into, help)->check(CLI::Range(1, kMaxCount));
+      return serve->add_option(name, into, help)->check(CLI::Range(1, kMaxDegree));
     };
     CLI::Option* tp = degree("--tp", s->tp, "Tensor parallel of a group");
     degree("--attention-dp", s->attention_dp, "Copies of the attention part within a group")

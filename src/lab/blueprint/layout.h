@@ -27,7 +27,8 @@ struct Layout {
   bool sequence_parallel = true;  // norms and dropouts are cut by tp too
   Precision precision = Precision::kBf16;
 
-  int accelerators() const { return tp * pp * dp * cp; }
+  // As a double: degrees of outside tables may be absurd, and their product must not overflow.
+  double accelerators() const { return static_cast<double>(tp) * pp * dp * cp; }
 };
 // "tp4 pp8x5 dp2 cp1 ep1 zero1 mbs1 recompute=none fp8"
 std::string Describe(const Layout& l);

@@ -13,6 +13,8 @@ namespace weir::blueprint {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr double kMaxCount = 1e7;         // accelerators, degrees, nodes: beyond it is a slip
+constexpr double kMaxDegree = 4096;       // of a serving group
 constexpr double kGptVocabulary = 51200;  // GPT-2's, padded: what these programs train with
 
 ModelShape GptShape(std::string name, double hidden, double layers, double heads, double vocab) {
@@ -36,7 +38,7 @@ Result<int> Count(const CsvTable& t, size_t i, std::string_view column, int othe
     if (otherwise >= 0) return otherwise;
     return Error(Code::kInvalidArgument, fmt::format("line {}: {} is missing", t.Line(i), column));
   }
-  if (*v < 0 || *v > 1e9 || *v != std::floor(*v))
+  if (*v < 0 || *v > kMaxCount || *v != std::floor(*v))
     return Error(Code::kInvalidArgument,
                  fmt::format("line {}: {} is {}; a whole number is needed", t.Line(i), column, *v));
   return static_cast<int>(*v);
@@ -63,7 +65,7 @@ Result<Row> VtrainRow(const CsvTable& t, size_t i, const Accelerator& a100) {
   r.layout.zero = 0;
   // The table does not say; the large models fit in no other way.
   r.layout.recompute = multi ? Recompute::kFull : Recompute::kNone;
-  r.accelerators = TRY(t.Positive(i, "gpus"));
+  r.accelerators = std::max(1, TRY(Count(t, i, "gpus")));
   r.train_work = { TRY(t.Positive(i, "seq")), TRY(t.Positive(i, "gbs")), false, false };
   r.measured = {{"step time", TRY(t.Positive(i, "iter_ms")) / 1e3}};
   return r;
@@ -127,13 +129,13 @@ Result<Row> BridgeRow(const CsvTable& t, size_t i) {
   l.interleave = l.pp > 1 ? std::max(1, TRY(Count(t, i, "vp", 1))) : 1;
   l.ep = r.shape.has_experts() ? std::max(1, TRY(Count(t, i, "ep", 1))) : 1;
   l.micro_batch = TRY(Count(t, i, "mbs"));
-  r.accelerators = TRY(t.Positive(i, "gpus"));
-  const int spread = l.tp * l.pp * l.cp;
-  if (spread < 1 || static_cast<int>(r.accelerators) % spread != 0)
+  r.accelerators = std::max(1, TRY(Count(t, i, "gpus")));
+  const double spread = static_cast<double>(l.tp) * l.pp * l.cp;
+  if (spread < 1 || std::fmod(r.accelerators, spread) != 0)
     return Error(Code::kInvalidArgument,
                  fmt::format("line {}: tp x pp x cp = {} does not divide {} gpus", t.Line(i),
                              spread, r.accelerators));
-  l.dp = static_cast<int>(r.accelerators) / spread;
+  l.dp = static_cast<int>(r.accelerators / spread);
   l.zero = TRY(Count(t, i, "fsdp", 0))
   > 1 ? 3 : 1;
   const std::string phase = t.Cell(i, "phase");
@@ -147,6 +149,9 @@ Result<Row> BridgeRow(const CsvTable& t, size_t i) {
 // The tables write a group in two ways: members by tensor and attention copies, or with the expert
 // degree multiplied into one of them. What is left is a group that one host or rack can hold.
 ServeGroup Group(double tp, double copies, double ep, int host, bool stated) {
+  tp = std::min(tp, kMaxDegree);
+  copies = std::min(copies, kMaxDegree);
+  ep = std::min(ep, kMaxDegree);
   if (stated && ep > 1 && tp == 1)
     host = std::max(host, static_cast<int>(copies));  // wide, as written
   if (tp > 1 && copies > 1 && tp == copies) tp = 1;   // "tp 4, dp 4" is four, with attention copied
@@ -186,7 +191,7 @@ Result<Row> ServingRow(const CsvTable& t, size_t i) {
                  fmt::format("line {}: mode \"{}\" is neither agg nor disagg", t.Line(i), mode));
   const auto number = [&](std::string_view column, double otherwise) -> Result<double> {
     const std::optional<double> v = TRY(t.Number(i, column));
-    return v && *v > 0 ? *v : otherwise;
+    return v && *v > 0 ? std::min(*v, kMaxCount) : otherwise;
   };
   // Eight in a host, also where a rack joins more: what these deployments cut attention over.
   const int host = 8;

@@ -55,12 +55,12 @@ void EnumerateLayouts(const TrainingModel& model, const SearchSpace& space,
       if (tp > max_tp) break;
       l.tp = tp;
       for (const int pp : degrees) {
-        if (pp > max_pp || space.count % (tp * pp) != 0) continue;
+        if (pp > max_pp || space.count % (int64_t{tp} * pp) != 0) continue;
         l.pp = pp;
         for (const int cp : degrees) {
-          if (cp > space.max_cp || space.count % (tp * pp * cp) != 0) continue;
+          if (cp > space.max_cp || space.count % (int64_t{tp} * pp * cp) != 0) continue;
           l.cp = cp;
-          l.dp = space.count / (tp * pp * cp);
+          l.dp = static_cast<int>(space.count / (int64_t{tp} * pp * cp));
           for (const int ep : experts) {
             if (ep > max_ep || ep > tp * cp * l.dp) break;
             l.ep = ep;

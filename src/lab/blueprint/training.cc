@@ -87,7 +87,7 @@ std::string TrainingModel::Forbids(const Layout& l) const {
     return fmt::format("tp {} does not divide {} heads", l.tp, m.heads);
   if (l.tp > 1 && !divides(m.hidden, l.tp))
     return fmt::format("tp {} does not divide hidden {}", l.tp, m.hidden);
-  if (l.pp * l.interleave > m.blocks)
+  if (static_cast<double>(l.pp) * l.interleave > m.blocks)
     return fmt::format("{} stages x {} chunks are more than {} layers", l.pp, l.interleave,
                        m.blocks);
   if (l.pp == 1 && l.interleave > 1) return "interleaving needs more than one stage";
@@ -98,7 +98,8 @@ std::string TrainingModel::Forbids(const Layout& l) const {
     if (!divides(m.experts, l.ep))
       return fmt::format("ep {} does not divide {} experts", l.ep, m.experts);
     if (!divides(static_cast<double>(l.tp) * l.cp * l.dp, l.ep))
-      return fmt::format("ep {} does not divide the {} ranks of a stage", l.ep, l.tp * l.cp * l.dp);
+      return fmt::format("ep {} does not divide the {} ranks of a stage", l.ep,
+                         static_cast<double>(l.tp) * l.cp * l.dp);
   }
   if (!divides(work_.sequence, 2.0 * l.cp) && l.cp > 1)
     return fmt::format("cp {} does not divide the sequence in halves", l.cp);
