@@ -85,6 +85,19 @@ TEST(Decide, AConstantDemandComesToRest) {
   }
 }
 
+// A surge that fell to where a loan of two was still needed for one stopped the floor's replica
+// beside it, and started it again, every few seconds.
+TEST(Decide, ADemandThatFallsHalfWayComesToRest) {
+  for (const double after : {3.0, 5.0, 6.5, 7.5, 9.0, 11.0, 13.0}) {
+    TestWorld w = SmallLab();
+    w.load = [=](const std::string&, double t) { return t < 10 ? 2.0 : t < 60 ? 30.0 : after; };
+    w.Run(160);
+    const int64_t before = w.actions;
+    w.Run(100);
+    EXPECT_EQ(w.actions, before) << "load " << after << "\n" << w.LastLog();
+  }
+}
+
 TEST(Decide, IdleSlotsAreLentBeforeAnyJobIsAsked) {
   TestWorld w = SmallLab();
   w.s.jobs.clear();

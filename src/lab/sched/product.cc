@@ -69,7 +69,8 @@ void ComeDown(Plan* plan, ServicePlan* s) {
     RecallAndDrain(plan, s->loans[k], reason);
   }
   const bool rested = plan->now - s->state->last_down >= plan->policy.replica_cooldown;
-  while (rested && held > target && plan->Own(*s) > 0) {
+  // Its floor stays on slots of its own: given up beside a loan it would be started again at once.
+  while (rested && held > target && plan->Own(*s) > s->spec().min_replicas) {
     plan->StopReplica(LeastNeeded(*plan, *s), reason);
     --held;
   }
