@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -304,7 +305,7 @@ class World {
   std::vector<std::string> types_;
   std::map<std::string, TeamId, std::less<>> team_of_;
   std::vector<Account> accounts_;
-  std::vector<Job> jobs_;
+  std::deque<Job> jobs_;  // grows without moving what is there
   std::vector<ServiceState> services_;
   std::map<ReplicaId, Replica> replicas_;
   std::map<LoanId, Loan> loans_;
