@@ -49,8 +49,7 @@ TEST(ServeEqualsTrain, GreedyTokensAreTheTrainersChoice) {
   trainer.RefreshGains();
 
   const io::RealClock clock;
-  const auto engine =
-      *serve::Engine::Create(loaded, {.max_batch = 4, .threads = 2}, clock);
+  const auto engine = *serve::Engine::Create(loaded, {.max_batch = 4, .threads = 2}, clock);
   Random random(7);
   std::vector<std::vector<int32_t>> prompts(6);
   std::vector<std::promise<std::string>> answers(6);

@@ -76,8 +76,8 @@ struct GenerateRequest {
   std::vector<int32_t> stop_tokens;  // beside the model's own; they end an answer unseen
   bool ignore_eos = false;
   std::vector<int32_t> show_tokens;  // control tokens that are text here; the others leave none
-  std::optional<int> logprobs;                   // alternatives per token
-  bool prompt_logprobs = false;                  // also of the prompt's tokens; needs `logprobs`
+  std::optional<int> logprobs;       // alternatives per token
+  bool prompt_logprobs = false;      // also of the prompt's tokens; needs `logprobs`
   std::shared_ptr<const Constraint> constraint;  // null: any text
   std::string adapter;                           // empty: the base model
   // Fair share is between keys, weighted by tier; a lower tier is preempted first.
