@@ -46,6 +46,13 @@ float Largest(std::span<const float> x) {
   return largest;
 }
 
+// Is any of kLanes numbers above the bar?
+bool AnyAbove(const float* x, float bar) {
+  int above = 0;
+  for (size_t j = 0; j < kLanes; ++j) above |= x[j] > bar ? 1 : 0;
+  return above != 0;
+}
+
 double Sum(std::span<const float> x) {
   double lane[kLanes] = {};
   size_t i = 0;
@@ -58,15 +65,17 @@ double Sum(std::span<const float> x) {
   return sum;
 }
 
-// x becomes exp((x - largest) / temperature), NaN becomes 0.
+// e^t for any t <= 0; NaN gives 0.
+inline float Weight(float t) {
+  const float clamped = t > kSmallest ? t : kSmallest;
+  const float weight = ExpOfNegative(clamped);
+  return t >= kSmallest ? weight : 0.0f;
+}
+
+// x becomes exp((x - largest) / temperature).
 void Weigh(std::span<float> x, float largest, float temperature) {
   const float scale = 1.0f / temperature;
-  for (float& value : x) {
-    const float t = (value - largest) * scale;
-    const float clamped = t > kSmallest ? t : kSmallest;
-    const float weight = ExpOfNegative(clamped);
-    value = t >= kSmallest ? weight : 0.0f;
-  }
+  for (float& value : x) value = Weight((value - largest) * scale);
 }
 
 // ---- Cuts ------------------------------------------------------------------------------------
@@ -79,45 +88,83 @@ constexpr int kShifts[] = {20, 10, 0};  // weights are at most 1.0, whose bits a
 
 enum class Amount : uint8_t { kCount, kMass };
 
-// Keeps the largest weights, smaller ids first, until their number or sum reaches `limit`.
-void Keep(std::span<float> weights, Amount amount, double limit, std::vector<double>& buckets) {
-  uint32_t cut = 0, known = 0;  // the digits of the cut found so far, and which these are
+// What a thread needs while it looks for a cut.
+struct CutScratch {
+  std::vector<double> buckets;
+  std::vector<uint32_t> ids;  // of the weights that have the cut's first digit
+  std::vector<float> weights;
+};
+
+// The digit in whose bucket the sum from the top reaches `left`, which becomes what that bucket
+// must still give; kDigits when all of them together do not reach it.
+uint32_t DigitOfCut(std::span<const double> buckets, double& left) {
+  for (uint32_t digit = kDigits; digit-- > 0;) {
+    if (buckets[digit] <= 0) continue;
+    if (buckets[digit] >= left) return digit;
+    left -= buckets[digit];
+  }
+  return kDigits;
+}
+
+// Keeps the largest weights, smaller ids first, until their number or sum reaches `limit`; the
+// others become 0.
+void Keep(std::span<float> weights, Amount amount, double limit) {
+  thread_local CutScratch scratch;
+  const auto worth = [amount](float weight) {
+    return amount == Amount::kCount ? 1.0 : static_cast<double>(weight);
+  };
   double left = limit;
-  for (const int shift : kShifts) {
-    buckets.assign(kDigits, 0.0);
-    for (const float weight : weights) {
+  // Neighbours often share a bucket: two sets, so that one addition need not wait for another.
+  scratch.buckets.assign(2 * kDigits, 0.0);
+  double* const even = scratch.buckets.data();
+  double* const odd = even + kDigits;
+  for (size_t i = 0; i + 1 < weights.size(); i += 2) {
+    even[std::bit_cast<uint32_t>(weights[i]) >> kShifts[0]] += worth(weights[i]);
+    odd[std::bit_cast<uint32_t>(weights[i + 1]) >> kShifts[0]] += worth(weights[i + 1]);
+  }
+  if (weights.size() % 2 != 0) {
+    even[std::bit_cast<uint32_t>(weights.back()) >> kShifts[0]] += worth(weights.back());
+  }
+  even[0] = odd[0] = 0;  // zeros; no weight is as small as the others there
+  for (uint32_t digit = 0; digit < kDigits; ++digit) even[digit] += odd[digit];
+  const uint32_t first = DigitOfCut({even, kDigits}, left);
+  if (first == kDigits) return;
+
+  scratch.ids.clear();
+  scratch.weights.clear();
+  for (size_t i = 0; i < weights.size(); ++i) {
+    if (std::bit_cast<uint32_t>(weights[i]) >> kShifts[0] != first) continue;
+    scratch.ids.push_back(static_cast<uint32_t>(i));
+    scratch.weights.push_back(weights[i]);
+  }
+  uint32_t cut = first << kShifts[0], known = (kDigits - 1) << kShifts[0];
+  for (const int shift : {kShifts[1], kShifts[2]}) {
+    scratch.buckets.assign(kDigits, 0.0);
+    for (const float weight : scratch.weights) {
       const auto bits = std::bit_cast<uint32_t>(weight);
-      if ((bits & known) != cut || bits == 0) continue;
-      buckets[(bits >> shift) & (kDigits - 1)] +=
-          amount == Amount::kCount ? 1.0 : static_cast<double>(weight);
+      if ((bits & known) != cut) continue;
+      scratch.buckets[(bits >> shift) & (kDigits - 1)] += worth(weight);
     }
-    uint32_t digit = kDigits - 1;
-    uint32_t lowest = kDigits;  // that holds anything
-    for (;; --digit) {
-      if (buckets[digit] > 0) {
-        lowest = digit;
-        if (buckets[digit] >= left) break;
-        left -= buckets[digit];
-      }
-      if (digit == 0) break;
+    double before = left;
+    uint32_t digit = DigitOfCut(scratch.buckets, before);
+    if (digit == kDigits) {
+      // The same weights summed in another order missed by rounding: the smallest of them it is.
+      digit = 0;
+      while (scratch.buckets[digit] <= 0) ++digit;
+      before = scratch.buckets[digit];
     }
-    if (lowest == kDigits) return;
-    if (buckets[digit] < left || buckets[digit] <= 0) {
-      // Everything together does not reach the limit, or misses it by rounding: all are kept.
-      return;
-    }
+    left = before;
     cut |= digit << shift;
     known |= (kDigits - 1) << shift;
   }
   const auto value = std::bit_cast<float>(cut);
-  double equals = amount == Amount::kCount ? left : std::ceil(left / static_cast<double>(value));
-  for (float& weight : weights) {
-    if (weight > value) continue;
-    if (weight == value && equals >= 1) {
-      equals -= 1;
-    } else {
-      weight = 0;
-    }
+  for (float& weight : weights) weight = weight > value ? weight : 0.0f;
+  const double equals = amount == Amount::kCount ? left : left / static_cast<double>(value);
+  double given = 0;
+  for (size_t i = 0; i < scratch.ids.size() && given < equals; ++i) {
+    if (scratch.weights[i] != value) continue;
+    weights[scratch.ids[i]] = value;
+    given += 1;
   }
 }
 
@@ -137,15 +184,19 @@ inline uint64_t Mix(uint64_t z) {
 int32_t Race(std::span<const float> weights, uint64_t key) {
   double first = std::numeric_limits<double>::infinity();
   int32_t winner = -1;
-  for (size_t i = 0; i < weights.size(); ++i) {
-    if (!(weights[i] > 0)) continue;
-    const double u = static_cast<double>(Mix(key + kGolden * i) >> 11) * 0x1p-53;
-    const auto weight = static_cast<double>(weights[i]);
-    if (winner >= 0 && u >= first * weight) continue;
-    const double rings = -std::log1p(-u) / weight;
-    if (winner < 0 || rings < first) {
-      first = rings;
-      winner = static_cast<int32_t>(i);
+  for (size_t begin = 0; begin < weights.size(); begin += kLanes) {
+    const size_t end = std::min(begin + kLanes, weights.size());
+    if (end - begin == kLanes && !AnyAbove(&weights[begin], 0)) continue;  // all of them are cut
+    for (size_t i = begin; i < end; ++i) {
+      if (!(weights[i] > 0)) continue;
+      const double u = static_cast<double>(Mix(key + kGolden * i) >> 11) * 0x1p-53;
+      const auto weight = static_cast<double>(weights[i]);
+      if (winner >= 0 && u >= first * weight) continue;
+      const double rings = -std::log1p(-u) / weight;
+      if (winner < 0 || rings < first) {
+        first = rings;
+        winner = static_cast<int32_t>(i);
+      }
     }
   }
   return winner;
@@ -229,11 +280,10 @@ int32_t Sampler::Sample(std::span<const float> logits, TokenMask allowed, Scratc
   }
   Weigh(weights, largest, options_.temperature);
   if (options_.top_k > 0 && static_cast<size_t>(options_.top_k) < weights.size()) {
-    Keep(weights, Amount::kCount, options_.top_k, scratch.buckets);
+    Keep(weights, Amount::kCount, options_.top_k);
   }
   if (options_.top_p < 1) {
-    Keep(weights, Amount::kMass, static_cast<double>(options_.top_p) * Sum(weights),
-         scratch.buckets);
+    Keep(weights, Amount::kMass, static_cast<double>(options_.top_p) * Sum(weights));
   }
   if (options_.min_p > 0) {
     for (float& weight : weights) weight = weight >= options_.min_p ? weight : 0.0f;
@@ -296,17 +346,16 @@ std::vector<std::pair<int32_t, double>> DistributionPlainly(const SamplingOption
 Logprobs LogprobsOf(std::span<const float> logits, int32_t chosen, int top) {
   Logprobs out;
   const float largest = Largest(logits);
-  double sum = 0;
-  for (size_t begin = 0; begin < logits.size(); begin += kLanes) {
-    float lane[kLanes];
-    const size_t n = std::min(kLanes, logits.size() - begin);
-    for (size_t j = 0; j < n; ++j) {
-      const float t = logits[begin + j] - largest;
-      const float clamped = t > kSmallest ? t : kSmallest;
-      lane[j] = t >= kSmallest ? ExpOfNegative(clamped) : 0.0f;
+  double lane[kLanes] = {};
+  size_t at = 0;
+  for (; at + kLanes <= logits.size(); at += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) {
+      lane[j] += static_cast<double>(Weight(logits[at + j] - largest));
     }
-    for (size_t j = 0; j < n; ++j) sum += static_cast<double>(lane[j]);
   }
+  double sum = 0;
+  for (; at < logits.size(); ++at) sum += static_cast<double>(Weight(logits[at] - largest));
+  for (const double l : lane) sum += l;
   const double log_sum = static_cast<double>(largest) + std::log(sum);
   const auto logprob = [&](float logit) {
     return static_cast<float>(static_cast<double>(logit) - log_sum);
@@ -317,12 +366,18 @@ Logprobs LogprobsOf(std::span<const float> logits, int32_t chosen, int top) {
   // The best so far, in order; almost no token gets past the last of them.
   out.top.reserve(n + 1);
   for (size_t i = 0; i < logits.size(); ++i) {
+    if (out.top.size() == n && i % kLanes == 0) {
+      // Whole groups without a candidate are passed over.
+      const float bar = out.top.back().second;
+      while (i + kLanes <= logits.size() && !AnyAbove(&logits[i], bar)) i += kLanes;
+      if (i == logits.size()) break;
+    }
     const float logit = logits[i];
     if (out.top.size() == n && !(logit > out.top.back().second)) continue;
     if (std::isnan(logit)) continue;
-    const auto at = std::find_if(out.top.begin(), out.top.end(),
-                                 [&](const auto& entry) { return entry.second < logit; });
-    out.top.emplace(at, static_cast<int32_t>(i), logit);
+    const auto place = std::find_if(out.top.begin(), out.top.end(),
+                                    [&](const auto& entry) { return entry.second < logit; });
+    out.top.emplace(place, static_cast<int32_t>(i), logit);
     if (out.top.size() > n) out.top.pop_back();
   }
   for (auto& [id, logit] : out.top) logit = logprob(logit);
