@@ -43,6 +43,12 @@ if(WEIR_TESTS)
   find_package(GTest REQUIRED)
 endif()
 
+# ./check builds each unit test once: with address and undefined behaviour sanitizers where memory is
+# handled by hand or bytes come from outside, in release where what counts is months of simulation or
+# arithmetic over plain containers. The kernels are both, and built twice.
+set(weir_sanitized base io wire kernels template grammar model serve compress train data guard)
+set(weir_built_twice kernels)
+
 # Headers that most files include and that cost seconds to read, compiled once for all folders of a
 # kind: lib (no JSON), json, app, test.
 set(weir_common_headers <string> <vector> <map> <memory> <functional> <optional> <algorithm> <fmt/format.h>)
@@ -118,9 +124,19 @@ function(weir_library name)
     target_include_directories(weir_${name} INTERFACE ${CMAKE_SOURCE_DIR}/src)
     target_link_libraries(weir_${name} INTERFACE ${deps} ${A_LINK})
   endif()
+  file(RELATIVE_PATH folder ${CMAKE_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR})
+  set(elsewhere OFF)  # in ./check's main build: the tests are those of the sanitized build
+  if(WEIR_CHECK AND name IN_LIST weir_sanitized)
+    set(elsewhere ON)
+  endif()
   if(WEIR_TESTS AND tests)
+    set_property(GLOBAL APPEND PROPERTY WEIR_UNIT_TESTS ${name})
+    set_property(GLOBAL PROPERTY WEIR_UNIT_TEST_FOLDER_${name} ${folder})
+  endif()
+  if(WEIR_TESTS AND tests AND (NOT elsewhere OR name IN_LIST weir_built_twice))
     add_executable(${name}_test ${tests})
-    target_compile_options(${name}_test PRIVATE -O1)  # at -O0 their copies of inline functions would be the ones that are linked
+    # At -O0 their slow copies of inline functions would be the ones that are linked.
+    target_compile_options(${name}_test PRIVATE -O1)
     target_link_libraries(${name}_test PRIVATE weir_${name} GTest::gmock GTest::gtest_main)
     weir_precompile(${name}_test test)
     if(WEIR_CHECK)
@@ -129,23 +145,21 @@ function(weir_library name)
     else()
       add_test(NAME unit.${name} COMMAND ${name}_test)
     endif()
-    file(RELATIVE_PATH folder ${CMAKE_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR})
-    set_property(GLOBAL APPEND PROPERTY WEIR_UNIT_TESTS ${name})
-    set_property(GLOBAL PROPERTY WEIR_UNIT_TEST_FOLDER_${name} ${folder})
     set_tests_properties(unit.${name} PROPERTIES TIMEOUT 300 LABELS unit
       ENVIRONMENT "WEIR_SHARED=${CMAKE_SOURCE_DIR}/../shared;WEIR_SOURCE=${CMAKE_SOURCE_DIR}")
   endif()
-  # Fuzz targets run where a bad access is seen: in ./check that is the sanitized build.
+  # Fuzz targets run where the tests do.
   if(WEIR_TESTS AND NOT WEIR_SANITIZE STREQUAL "thread")
     foreach(f ${fuzzers})
       get_filename_component(stem ${f} NAME_WE)
       set(program ${name}_${stem})
-      if(NOT WEIR_CHECK)
+      if(NOT elsewhere)
         add_executable(${name}_${stem} ${f} ${CMAKE_SOURCE_DIR}/tests/fuzz_main.cc)
         target_link_libraries(${name}_${stem} PRIVATE weir_${name})
-        set_property(GLOBAL APPEND PROPERTY WEIR_FUZZ_TARGETS ${name}_${stem})
+        if(name IN_LIST weir_sanitized)
+          set_property(GLOBAL APPEND PROPERTY WEIR_FUZZ_TARGETS ${name}_${stem})
+        endif()
       else()
-        file(RELATIVE_PATH folder ${CMAKE_BINARY_DIR} ${CMAKE_CURRENT_BINARY_DIR})
         set(program ${CMAKE_SOURCE_DIR}/build/asan/${folder}/${name}_${stem})
       endif()
       add_test(NAME fuzz.${name}.${stem}
