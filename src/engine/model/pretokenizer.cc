@@ -528,6 +528,7 @@ std::vector<SplitStep> StepsOf(Steps steps) {
     case Steps::kFalcon:
       return isolated({R"([\p{P}\$\+<=>\^~\|`]+)", kGpt2Pattern, "[0-9][0-9][0-9]"});
     case Steps::kDeepSeekLlm:
+      // clang-format off
       return isolated(
           {"[\r\n]",
            "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-"
@@ -546,6 +547,7 @@ std::vector<SplitStep> StepsOf(Steps steps) {
            "𐑏𐒰-"
            "𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+",
            "\\s?[!-/:-~！-／：-～‘-‟　-。]+", "\\s+$", kHan, R"(\p{N}+)"});
+      // clang-format on
     case Steps::kDeepSeekCoder:
       return isolated({"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kHan, R"(\p{N})"});
     case Steps::kDeepSeek3:
