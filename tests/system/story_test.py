@@ -94,9 +94,7 @@ class Story(unittest.TestCase):
         lab = self.lab
         lab.wait("the trainer runs", lambda: lab.job("story-train")["phase"] == "running", 60)
         capacity = self.capacity()
-        # Replicas and trainer share two cores, so ten times the base must not be twice what one
-        # replica can do alone: a seventh, not a fifth.
-        base = max(capacity / 7, 0.5)
+        base = max(capacity / 5, 0.5)
         before, surge, after = 15, 60, 20
         step_before = lab.job("story-train")["progress"]["step"]
         load = subprocess.Popen(
@@ -154,7 +152,7 @@ class Story(unittest.TestCase):
         lab.wait("training was resumed", lambda: lab.job("story-train")["phase"] in ("running", "done"), 60)
         self.assertEqual(lab.stop(), 0)
 
-    def test_4_openai_clients(self):
+    def test_4_the_openai_client(self):
         client = os.path.join(SOURCE, "tests", "client")
         if not os.path.isdir(os.path.join(client, "node_modules")):
             self.skipTest("tests/client has no node_modules: ./check installs them")
@@ -162,7 +160,9 @@ class Story(unittest.TestCase):
         if lab.process.poll() is not None:
             lab.start()
         lab.wait("it serves", lambda: lab.service("story")["ready"] >= 1, 60)
-        done = subprocess.run(["npm", "test", "--silent"], cwd=client, capture_output=True, text=True, timeout=300,
+        # The other files ask for tools, whose descriptions alone are longer than this small model's
+        # context; client.serve runs them against a model with room.
+        done = subprocess.run(["node", "--test", "openai_test.mjs"], cwd=client, capture_output=True, text=True, timeout=300,
                               env={**os.environ, "WEIR_BASE_URL": lab.url + "/v1", "WEIR_API_KEY": lab.key, "WEIR_SLOTS": "24",
                                    "WEIR_MODEL": "story"})
         self.assertEqual(done.returncode, 0, done.stdout[-4000:] + done.stderr[-2000:])
