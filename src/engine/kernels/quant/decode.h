@@ -25,9 +25,7 @@ inline int Nibble(int byte, int which) { return which == 0 ? byte & 15 : byte >>
 
 inline double Element(DType type, const uint8_t* b, int i) {
   const int l = i % 32, s = i / 32;
-  const int fifth = [&](const uint8_t* p) {
-    return p[l / 8] >> l % 8 & 1;
-  }(type == DType::kQ5_0 ? b + 2 : b + 4);
+  const auto fifth = [l](const uint8_t* bits) { return bits[l / 8] >> l % 8 & 1; };
   switch (type) {
     case DType::kF32: {
       float f;
@@ -49,9 +47,9 @@ inline double Element(DType type, const uint8_t* b, int i) {
     case DType::kQ4_1:
       return Half(b) * Nibble(b[4 + i % 16], i / 16) + Half(b + 2);
     case DType::kQ5_0:
-      return Half(b) * (Nibble(b[6 + i % 16], i / 16) + 16 * fifth - 16);
+      return Half(b) * (Nibble(b[6 + i % 16], i / 16) + 16 * fifth(b + 2) - 16);
     case DType::kQ5_1:
-      return Half(b) * (Nibble(b[8 + i % 16], i / 16) + 16 * fifth) + Half(b + 2);
+      return Half(b) * (Nibble(b[8 + i % 16], i / 16) + 16 * fifth(b + 4)) + Half(b + 2);
     case DType::kQ2_K: {
       const int q = b[16 + 32 * (i / 128) + l] >> 2 * (s % 4) & 3;
       const int scales = b[i / 16];
