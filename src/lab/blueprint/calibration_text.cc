@@ -7,7 +7,7 @@
 #include <cmath>
 
 #include "lab/blueprint/calibration.h"
-#include "lab/blueprint/csv.h"
+#include "base/csv.h"
 
 namespace weir::blueprint {
 

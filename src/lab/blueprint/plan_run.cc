@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lab/blueprint/csv.h"
+#include "base/csv.h"
 #include "lab/blueprint/spec.h"
 
 namespace weir::blueprint {

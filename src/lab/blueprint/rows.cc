@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "lab/blueprint/collectives.h"
-#include "lab/blueprint/csv.h"
+#include "base/csv.h"
 
 namespace weir::blueprint {
 

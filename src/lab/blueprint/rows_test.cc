@@ -11,7 +11,7 @@
 
 #include "base/random.h"
 #include "lab/blueprint/check_rows.h"
-#include "lab/blueprint/csv.h"
+#include "base/csv.h"
 #include "lab/blueprint/fit.h"
 
 namespace weir::blueprint {

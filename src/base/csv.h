@@ -1,5 +1,5 @@
 // Comma-separated tables with a heading line, as the published figures come: quotes as in RFC 4180,
-// cells trimmed. Bounded: at most kMaxRows rows and kMaxCell bytes a cell.
+// cells trimmed. Bounded: at most kMaxCsvRows rows and kMaxCsvCell bytes a cell.
 #pragma once
 
 #include <map>
@@ -10,10 +10,10 @@
 
 #include "base/result.h"
 
-namespace weir::blueprint {
+namespace weir {
 
-inline constexpr size_t kMaxRows = 1'000'000;
-inline constexpr size_t kMaxCell = 65'536;
+inline constexpr size_t kMaxCsvRows = 1'000'000;
+inline constexpr size_t kMaxCsvCell = 65'536;
 
 class CsvTable {
  public:
@@ -41,4 +41,4 @@ class CsvTable {
 // A cell as it must be written to be read back.
 std::string CsvCell(std::string_view text);
 
-}  // namespace weir::blueprint
+}  // namespace weir

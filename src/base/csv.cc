@@ -1,11 +1,11 @@
-#include "lab/blueprint/csv.h"
+#include "base/csv.h"
 
 #include <fmt/format.h>
 
 #include <charconv>
 #include <cmath>
 
-namespace weir::blueprint {
+namespace weir {
 
 namespace {
 std::string Trim(std::string_view s) {
@@ -44,9 +44,9 @@ Result<CsvTable> CsvTable::Parse(std::string_view text) {
           }
           if (text[at] == '\n') ++line;
           cell += text[at++];
-          if (cell.size() > kMaxCell)
+          if (cell.size() > kMaxCsvCell)
             return Error(Code::kTooLarge, fmt::format("line {}: a cell is longer than {} bytes",
-                                                      first_line, kMaxCell));
+                                                      first_line, kMaxCsvCell));
         }
         while (at < text.size() && text[at] != ',' && text[at] != '\n') ++at;
       } else {
@@ -54,9 +54,9 @@ Result<CsvTable> CsvTable::Parse(std::string_view text) {
         while (at < text.size() && text[at] != ',' && text[at] != '\n') ++at;
         std::string_view raw = text.substr(from, at - from);
         if (!raw.empty() && raw.back() == '\r') raw.remove_suffix(1);
-        if (raw.size() > kMaxCell)
+        if (raw.size() > kMaxCsvCell)
           return Error(Code::kTooLarge, fmt::format("line {}: a cell is longer than {} bytes",
-                                                    first_line, kMaxCell));
+                                                    first_line, kMaxCsvCell));
         cell = Trim(raw);
       }
       cells.push_back(std::move(cell));
@@ -82,8 +82,8 @@ Result<CsvTable> CsvTable::Parse(std::string_view text) {
                    fmt::format("line {} has {} cells, the heading {}", first_line, cells.size(),
                                out.columns_.size()))
           .Hint("is a line cut off, or a comma within a cell not quoted?");
-    if (out.rows_.size() >= kMaxRows)
-      return Error(Code::kTooLarge, fmt::format("more than {} rows", kMaxRows));
+    if (out.rows_.size() >= kMaxCsvRows)
+      return Error(Code::kTooLarge, fmt::format("more than {} rows", kMaxCsvRows));
     cells.resize(out.columns_.size());
     out.rows_.push_back(std::move(cells));
     out.lines_.push_back(first_line);
@@ -132,4 +132,4 @@ std::string CsvCell(std::string_view text) {
   return out + "\"";
 }
 
-}  // namespace weir::blueprint
+}  // namespace weir
