@@ -75,11 +75,15 @@ Date EndOn(const Contract& c, Date today);
 Date NoticeBy(const Contract& c, Date today);
 ContractPhase PhaseOn(const Contract& c, Date today);
 
-// Accelerators delivered and not ended on the day; and promised by then.
-int64_t QuantityOn(const Contract& c, Date day);
+// When a delivery came; or is expected, if it has not: as promised, and not before tomorrow.
+Date ExpectedOn(const Delivery& d, Date today);
+// Accelerators had on the day, as known on `today`: delivered, for later days also expected, and
+// the contract not ended.
+int64_t QuantityOn(const Contract& c, Date day, Date today);
+// Promised by the day, whatever came.
 int64_t PromisedOn(const Contract& c, Date day);
 // The price of an accelerator-hour on the day: steps and renewals counted.
-Money PriceOn(const Contract& c, Date day);
+Money PriceOn(const Contract& c, Date day, Date today);
 
 // What is owed for one calendar month.
 struct Obligation {
@@ -95,12 +99,18 @@ struct Obligation {
   Money cash_at_least() const { return floor - from_prepaid + prepaid + exit; }
 };
 // Month by month from the day of signing to the end. Past days as they were, later ones as
-// promised on `today`. The prepayment is covered exactly: from_prepaid adds up to prepaid.
+// expected on `today`. from_prepaid adds up to what was prepaid exactly, unless less than that is
+// ever owed (a late start, an early end): then to the sum of the floors, and the rest is lost.
 std::vector<Obligation> Obligations(const Contract& c, Date today);
+
+// Of the prepayment, what days from `day` on would still have been covered by.
+Money PrepaidLeft(const Contract& c, Date day, Date today);
+// What is owed from `day` to the end, used or not.
+Money FloorFrom(const Contract& c, Date day, Date today);
 
 // What the month's availability earns, by the tiers; and the last day on which it can be claimed
 // (not set: no limit).
-Money CreditOf(const Contract& c, int month, int64_t availability_ppm);
+Money CreditOf(const Contract& c, int month, int64_t availability_ppm, Date today);
 Date ClaimBy(const Contract& c, int month);
 
 // Days that the deliveries so far came late, weighted by quantity, those overdue counted to today.

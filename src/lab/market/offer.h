@@ -61,7 +61,7 @@ struct Terms {
   std::string accelerator;  // "h100-sxm": a name that the book knows
   std::string region;       // as the provider writes it; may be empty
   Capacity capacity = Capacity::kReserved;
-  int64_t quantity = 0;      // accelerators, the most that can be had
+  int64_t quantity = 0;      // accelerators, the most that can be had; 0: not stated (by the hour only)
   int64_t min_quantity = 0;  // the fewest; 0: one lot
   int64_t lot = 1;           // accelerators come in multiples of this (a node, a rack)
   std::string currency = std::string(kUsd);

@@ -1,0 +1,48 @@
+#include "wire/instantiate.h"
+
+#include "lab/market/messages.h"
+
+#include <fmt/format.h>
+
+namespace weir::wire::schema_internal {
+template <>
+Json WriteMessage<market::Date>(const market::Date& d) {
+  return market::Text(d);
+}
+template <>
+Status ReadMessage<market::Date>(const Json& json, market::Date& d, const std::string& path) {
+  if (!json.is_string()) return WrongType(path, "a day as \"2027-03-01\"", json);
+  const std::string& text = json.get_ref<const std::string&>();
+  d = text.empty() ? market::kNoDate : TRY(market::ParseDate(text, path));
+  return {};
+}
+template <>
+Json DescribeMessage<market::Date>() {
+  return {{"type", "string"}, {"x-unit", "a day as 2027-03-01; empty = not set"}};
+}
+}  // namespace weir::wire::schema_internal
+
+namespace weir::market {
+
+Result<Book> ReadBook(std::string_view text, std::string_view source) {
+  auto book = wire::FromText<Book>(text);
+  if (!book) return std::move(book).error().In(source);
+  const auto check = [&](const std::string& id, const Status& status) -> Status {
+    if (status) return {};
+    return Error(status.error()).In(fmt::format("{}: {}", source, id));
+  };
+  if (!IsCurrency(book->currency))
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{}: currency: \"{}\" is none", source, book->currency))
+        .Hint("write three letters: USD, EUR");
+  if (book->offers.size() > kMaxOffers || book->contracts.size() > kMaxContracts)
+    return Error(Code::kTooLarge, fmt::format("{}: more than {} offers or {} contracts", source,
+                                              kMaxOffers, kMaxContracts));
+  for (const Offer& o : book->offers) TRY(check(o.id, Validate(o)));
+  for (const Contract& c : book->contracts) TRY(check(c.id, Validate(c)));
+  return book;
+}
+
+std::string WriteBook(const Book& b) { return wire::ToJson(b).dump(1) + "\n"; }
+
+}  // namespace weir::market
