@@ -69,8 +69,12 @@ Result<CsvTable> CsvTable::Parse(std::string_view text) {
     if (cells.size() == 1 && cells[0].empty()) continue;
     if (heading) {
       heading = false;
+      while (!cells.empty() && cells.back().empty()) cells.pop_back();
       for (std::string& c : cells) {
-        if (c.empty()) continue;
+        if (c.empty())
+          return Error(Code::kInvalidArgument,
+                       fmt::format("column {} has no name", out.columns_.size() + 1))
+              .Hint("the first line names the columns");
         if (!out.index_.emplace(c, out.columns_.size()).second)
           return Error(Code::kInvalidArgument, fmt::format("column \"{}\" is there twice", c));
         out.columns_.push_back(c);
@@ -82,6 +86,12 @@ Result<CsvTable> CsvTable::Parse(std::string_view text) {
                    fmt::format("line {} has {} cells, the heading {}", first_line, cells.size(),
                                out.columns_.size()))
           .Hint("is a line cut off, or a comma within a cell not quoted?");
+    for (size_t i = out.columns_.size(); i < cells.size(); ++i)
+      if (!cells[i].empty())
+        return Error(Code::kInvalidArgument,
+                     fmt::format("line {} has {} cells, the heading {}", first_line, cells.size(),
+                                 out.columns_.size()))
+            .Hint("is a comma within a cell not quoted?");
     if (out.rows_.size() >= kMaxCsvRows)
       return Error(Code::kTooLarge, fmt::format("more than {} rows", kMaxCsvRows));
     cells.resize(out.columns_.size());
@@ -123,7 +133,11 @@ Result<double> CsvTable::Positive(size_t row, std::string_view column) const {
 }
 
 std::string CsvCell(std::string_view text) {
-  if (text.find_first_of(",\"\n") == std::string_view::npos) return std::string(text);
+  // Blanks at the ends would be trimmed, were they not quoted.
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  if (text.find_first_of(",\"\n\r") == std::string_view::npos &&
+      (text.empty() || (!blank(text.front()) && !blank(text.back()))))
+    return std::string(text);
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"') out += '"';

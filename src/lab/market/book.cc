@@ -32,9 +32,9 @@ Result<size_t> IndexOf(const std::vector<T>& all, std::string_view id, std::stri
 
 Status NotLater(Date on, Date today, std::string_view what) {
   if (on <= today) return {};
-  return Wrong(fmt::format("the {} on {} lies in the future (today is {})", what, Text(on),
-                           Text(today)),
-               "note it when it has happened");
+  return Wrong(
+      fmt::format("the {} on {} lies in the future (today is {})", what, Text(on), Text(today)),
+      "note it when it has happened");
 }
 
 Status Living(const Contract& c, Date today, std::string_view what) {
@@ -105,9 +105,9 @@ Result<Put> PutOffer(Book& b, Offer offer, Date today) {
     return Error(Code::kResourceExhausted, fmt::format("the book holds {} offers", kMaxOffers))
         .Hint("start a new book: --book FILE");
   if (offer.expires.is_set() && offer.expires < today)
-    return Wrong(fmt::format("the offer expired on {} (today is {})", Text(offer.expires),
-                             Text(today)),
-                 "ask for a new quote, or pass --today to look at the past");
+    return Wrong(
+        fmt::format("the offer expired on {} (today is {})", Text(offer.expires), Text(today)),
+        "ask for a new quote, or pass --today to look at the past");
   offer.id = fmt::format("offer-{}", ++b.last_number);
   offer.history = {{offer.received, offer.terms, offer.note}};
   offer.decided = OfferState::kOpen;
@@ -131,10 +131,11 @@ Result<std::string> Accept(Book& b, std::string_view offer_id, int64_t quantity,
     return Wrong(fmt::format("{} accelerators cannot be had: {} offers {} to {} in lots of {}",
                              quantity, o.id, t.smallest(), most, t.lot),
                  fmt::format("the nearest is {}",
-                             std::max(t.smallest(), std::clamp(quantity, t.smallest(), most) /
-                                                        t.lot * t.lot)));
+                             std::max(t.smallest(),
+                                      std::clamp(quantity, t.smallest(), most) / t.lot * t.lot)));
   if (b.contracts.size() >= kMaxContracts)
-    return Error(Code::kResourceExhausted, fmt::format("the book holds {} contracts", kMaxContracts))
+    return Error(Code::kResourceExhausted,
+                 fmt::format("the book holds {} contracts", kMaxContracts))
         .Hint("start a new book: --book FILE");
   Contract c;
   c.id = fmt::format("contract-{}", ++b.last_number);
@@ -278,8 +279,7 @@ Result<std::string> Swap(Book& b, std::string_view contract_id, std::string_view
     if (s.accelerator == to) option = &s;
   if (option == nullptr) {
     std::string names;
-    for (const SwapOption& s : c.terms.swaps)
-      names += (names.empty() ? "" : ", ") + s.accelerator;
+    for (const SwapOption& s : c.terms.swaps) names += (names.empty() ? "" : ", ") + s.accelerator;
     return Error(Code::kNotFound, fmt::format("{} has no option to swap for {}", c.id, to))
         .Hint(names.empty() ? "it has none at all; negotiate one" : "it has: " + names);
   }
@@ -309,8 +309,8 @@ Result<std::string> Swap(Book& b, std::string_view contract_id, std::string_view
   next.terms.lot = std::min(next.terms.lot, quantity);
   next.terms.lead_days = 0;
   next.terms.start = next.start = on;
-  int months = 1;
-  while (AddMonths(on, months + 1) <= end) ++months;
+  int months = 1;  // whole ones: up to the end or a few days beyond it
+  while (AddMonths(on, months) < end) ++months;
   next.terms.term_months = months;
   next.drafted = today;
   Note(next, today, fmt::format("drafted: swapped for {} of {}", c.quantity, c.id));
@@ -318,7 +318,8 @@ Result<std::string> Swap(Book& b, std::string_view contract_id, std::string_view
   // What was paid ahead for the rest is given back on the day of the swap.
   old.exit_cost = -PrepaidLeft(c, on, today);
   old.leaves_on = on;
-  Note(old, today, fmt::format("swapped for {} {} from {} on: {}", quantity, to, Text(on), next.id));
+  Note(old, today,
+       fmt::format("swapped for {} {} from {} on: {}", quantity, to, Text(on), next.id));
   b.contracts.push_back(std::move(next));
   return b.contracts.back().id;
 }
@@ -333,8 +334,9 @@ Status Leave(Contract& c, Date on, Date today) {
   const Money left = PrepaidLeft(c, on, today);
   c.exit_cost = std::max(Money{}, owed - left);
   c.leaves_on = on;
-  Note(c, today, fmt::format("left on {}; {} owed for it", Text(on),
-                             market::Human(c.exit_cost, c.terms.currency)));
+  Note(c, today,
+       fmt::format("left on {}; {} owed for it", Text(on),
+                   market::Human(c.exit_cost, c.terms.currency)));
   return {};
 }
 
@@ -357,17 +359,19 @@ Status ClaimCredit(Contract& c, int month, Date on, Date today) {
     if (m.month != month) continue;
     const Money credit = CreditOf(c, month, m.availability_ppm, today);
     if (credit.micro == 0)
-      return Not(fmt::format("{}% in {} earns no credit under {}", AmountText({m.availability_ppm * 100}),
-                             MonthText(month), c.id),
+      return Not(fmt::format("{}% in {} earns no credit under {}",
+                             AmountText({m.availability_ppm * 100}), MonthText(month), c.id),
                  "the tiers are in `weir contract show`");
     const Date by = ClaimBy(c, month);
     if (by.is_set() && on > by)
-      return Not(fmt::format("the credit of {} could be claimed until {}", MonthText(month), Text(by)),
-                 "`weir contract obligations` shows the claims that are still open");
+      return Not(
+          fmt::format("the credit of {} could be claimed until {}", MonthText(month), Text(by)),
+          "`weir contract obligations` shows the claims that are still open");
     m.claimed = on;
     m.credited = credit;
-    Note(c, on, fmt::format("credit of {} claimed for {}",
-                            market::Human(credit, c.terms.currency), MonthText(month)));
+    Note(c, on,
+         fmt::format("credit of {} claimed for {}", market::Human(credit, c.terms.currency),
+                     MonthText(month)));
     return {};
   }
   return Error(Code::kNotFound,

@@ -13,8 +13,8 @@ void DueOf(const Contract& c, Date from, Date to, Date today, std::vector<Due>& 
     if (on.is_set() && on >= from && on <= to)
       out.push_back({on, c.id, std::move(kind), std::move(what)});
   };
-  const std::string who = fmt::format("{} ({}, {} {})", c.id, c.provider, c.quantity,
-                                      c.terms.accelerator);
+  const std::string who =
+      fmt::format("{} ({}, {} {})", c.id, c.provider, c.quantity, c.terms.accelerator);
   if (!c.signed_on.is_set()) {
     add(c.start, "starts if signed", fmt::format("{} would start", who));
     return;
@@ -27,8 +27,9 @@ void DueOf(const Contract& c, Date from, Date to, Date today, std::vector<Due>& 
   for (const PriceStep& s : c.terms.steps) {
     const Date on = AddMonths(c.start, s.month);
     if (on < end)
-      add(on, "price step", fmt::format("{}: the price becomes {} an hour", who,
-                                        HumanPrice(s.price, c.terms.currency)));
+      add(on, "price step",
+          fmt::format("{}: the price becomes {} an hour", who,
+                      HumanPrice(s.price, c.terms.currency)));
   }
   for (const SwapOption& s : c.terms.swaps)
     add(AddMonths(c.start, s.from_month), "swap option",
@@ -96,8 +97,7 @@ std::vector<Due> DueBetween(const Book& b, Date from, Date to, Date today) {
                                  HumanPrice(o.terms.price, o.terms.currency))});
   }
   for (const Contract& c : b.contracts) DueOf(c, from, to, today, out);
-  std::stable_sort(out.begin(), out.end(),
-                   [](const Due& a, const Due& x) { return a.on < x.on; });
+  std::stable_sort(out.begin(), out.end(), [](const Due& a, const Due& x) { return a.on < x.on; });
   return out;
 }
 

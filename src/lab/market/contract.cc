@@ -8,7 +8,8 @@ namespace weir::market {
 
 namespace {
 constexpr int64_t kWhole = 1'000'000;
-// Terms that a contract may add by renewing itself before this stops counting: far beyond kLastYear.
+// Terms that a contract may add by renewing itself before this stops counting: far beyond
+// kLastYear.
 constexpr int kMaxRenewals = 1300;
 
 // Days by which the first term is moved because the last delivery was, or will be, late.
@@ -52,12 +53,18 @@ TermEnd FindEnd(const Contract& c, Date today) {
 
 std::string_view NameOf(ContractPhase p) {
   switch (p) {
-    case ContractPhase::kDraft: return "draft";
-    case ContractPhase::kSigned: return "signed";
-    case ContractPhase::kRamping: return "ramping";
-    case ContractPhase::kActive: return "active";
-    case ContractPhase::kInNotice: return "in notice";
-    case ContractPhase::kEnded: return "ended";
+    case ContractPhase::kDraft:
+      return "draft";
+    case ContractPhase::kSigned:
+      return "signed";
+    case ContractPhase::kRamping:
+      return "ramping";
+    case ContractPhase::kActive:
+      return "active";
+    case ContractPhase::kInNotice:
+      return "in notice";
+    case ContractPhase::kEnded:
+      return "ended";
   }
   return "?";
 }
@@ -145,7 +152,16 @@ std::vector<Obligation> Obligations(const Contract& c, Date today) {
   const Money prepaid =
       Scaled(Commitment(c.terms, c.quantity, c.start), c.terms.prepay_ppm, kWhole);
   out.front().prepaid = prepaid;
-  if (floor_sum.micro > 0) {
+  if (c.leaves_on.is_set()) {
+    // The prepayment goes on to cover what it would have covered; what it leaves is the exit's.
+    Contract whole = c;
+    whole.leaves_on = kNoDate;
+    const std::vector<Obligation> uncut = Obligations(whole, today);
+    for (size_t i = 0; i < out.size() && i < uncut.size(); ++i)
+      if (uncut[i].floor.micro > 0)
+        out[i].from_prepaid =
+            Scaled(uncut[i].from_prepaid, out[i].floor.micro, uncut[i].floor.micro);
+  } else if (floor_sum.micro > 0) {
     const std::vector<Money> covered = Shared(std::min(prepaid, floor_sum), floors);
     for (size_t i = 0; i < out.size(); ++i) out[i].from_prepaid = covered[i];
   }
@@ -157,44 +173,28 @@ std::vector<Obligation> Obligations(const Contract& c, Date today) {
 }
 
 namespace {
-// The contract as it would be without leaving early, and what falls before and after `day`.
-struct Cut {
-  Money floor_after, covered_before, prepaid;
+struct Sums {
+  Money floor, prepaid, covered;
 };
-Cut CutAt(const Contract& contract, Date day, Date today) {
-  Contract c = contract;
-  c.leaves_on = kNoDate;
+Sums SumsOf(Contract c, Date leaves_on, Date today) {
+  c.leaves_on = leaves_on;
   c.exit_cost = {};
-  Cut cut;
+  Sums s;
   for (const Obligation& o : Obligations(c, today)) {
-    cut.prepaid += o.prepaid;
-    const Date from = StartOfMonth(o.month), to = StartOfMonth(o.month + 1);
-    if (to <= day) {
-      cut.covered_before += o.from_prepaid;
-      continue;
-    }
-    if (from >= day) {
-      cut.floor_after += o.floor;
-      continue;
-    }
-    // The month of the cut, by what is had on each of its days.
-    int64_t before = 0, after = 0;
-    for (Date d = from; d < to; d = d + 1)
-      (d < day ? before : after) += QuantityOn(c, d, today);
-    if (before + after == 0) continue;
-    cut.floor_after += Scaled(o.floor, after, before + after);
-    cut.covered_before += Scaled(o.from_prepaid, before, before + after);
+    s.floor += o.floor;
+    s.prepaid += o.prepaid;
+    s.covered += o.from_prepaid;
   }
-  return cut;
+  return s;
 }
 }  // namespace
 
 Money PrepaidLeft(const Contract& c, Date day, Date today) {
-  const Cut cut = CutAt(c, day, today);
-  return cut.prepaid - cut.covered_before;
+  const Sums cut = SumsOf(c, day, today);
+  return cut.prepaid - cut.covered;
 }
 Money FloorFrom(const Contract& c, Date day, Date today) {
-  return CutAt(c, day, today).floor_after;
+  return SumsOf(c, kNoDate, today).floor - SumsOf(c, day, today).floor;
 }
 
 Money CreditOf(const Contract& c, int month, int64_t availability_ppm, Date today) {

@@ -60,10 +60,10 @@ struct Contract {
   Date signed_on;  // not set: a draft
   Date start;      // promised first day
   std::vector<Delivery> deliveries;
-  Date notice_on;   // notice was given
-  Date leaves_on;   // left early, by agreement or at the exit price; not set: at the end
-  Money exit_cost;  // owed on that day
-  int renewals = 0; // terms that were added by hand
+  Date notice_on;    // notice was given
+  Date leaves_on;    // left early, by agreement or at the exit price; not set: at the end
+  Money exit_cost;   // owed on that day
+  int renewals = 0;  // terms that were added by hand
   std::vector<SlaMonth> sla_months;
   std::vector<ContractEvent> events;
   bool operator==(const Contract&) const = default;
@@ -87,13 +87,13 @@ Money PriceOn(const Contract& c, Date day, Date today);
 
 // What is owed for one calendar month.
 struct Obligation {
-  int month = 0;  // since 1970-01
+  int month = 0;                  // since 1970-01
   int64_t accelerator_hours = 0;  // delivered, or promised where that is yet to come
-  Money gross;          // those at the price of each day
-  Money floor;          // take-or-pay: owed though nothing is used
-  Money prepaid;        // paid in this month ahead of time
-  Money from_prepaid;   // of the floor, covered by what was paid ahead
-  Money exit;           // owed for leaving early
+  Money gross;                    // those at the price of each day
+  Money floor;                    // take-or-pay: owed though nothing is used
+  Money prepaid;                  // paid in this month ahead of time
+  Money from_prepaid;             // of the floor, covered by what was paid ahead
+  Money exit;                     // owed for leaving early
   // Cash that leaves in this month if all hours are used; and if none is.
   Money cash_if_used() const { return gross - from_prepaid + prepaid + exit; }
   Money cash_at_least() const { return floor - from_prepaid + prepaid + exit; }

@@ -52,8 +52,7 @@ int Digits(std::string_view text, size_t at, size_t n) {
 
 Error Bad(std::string_view field, std::string_view text, std::string_view why,
           std::string_view hint) {
-  return Error(Code::kInvalidArgument,
-               fmt::format("{}: \"{}\" {}", field, text.substr(0, 40), why))
+  return Error(Code::kInvalidArgument, fmt::format("{}: \"{}\" {}", field, text.substr(0, 40), why))
       .Hint(std::string(hint));
 }
 constexpr std::string_view kDateHint = "write a day as 2027-03-01 (year, month, day)";
@@ -116,8 +115,8 @@ Result<Time> ParseInstant(std::string_view text, std::string_view field) {
   const auto day = ParseDate(text.substr(0, 10), field);
   if (!day) return Bad(field, text, "is not an instant", kHint);
   const int h = Digits(text, 11, 2), m = Digits(text, 14, 2), s = Digits(text, 17, 2);
-  if (text.size() < 20 || text[10] != 'T' || text[13] != ':' || text[16] != ':' || h < 0 ||
-      m < 0 || s < 0)
+  if (text.size() < 20 || text[10] != 'T' || text[13] != ':' || text[16] != ':' || h < 0 || m < 0 ||
+      s < 0)
     return Bad(field, text, "is not an instant", kHint);
   if (h > 23) return Bad(field, text, fmt::format("has an hour {}", h), kHint);
   if (m > 59 || s > 59) return Bad(field, text, "has no such minute or second", kHint);

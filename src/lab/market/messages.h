@@ -167,7 +167,8 @@ std::string WriteBook(const Book& b);
 }  // namespace weir::market
 
 WEIR_ENUM(weir::market::Capacity, {weir::market::Capacity::kReserved, "reserved"},
-          {weir::market::Capacity::kOnDemand, "on-demand"}, {weir::market::Capacity::kSpot, "spot"});
+          {weir::market::Capacity::kOnDemand, "on-demand"},
+          {weir::market::Capacity::kSpot, "spot"});
 WEIR_ENUM(weir::market::OfferState, {weir::market::OfferState::kOpen, "open"},
           {weir::market::OfferState::kAccepted, "accepted"},
           {weir::market::OfferState::kDeclined, "declined"},

@@ -17,8 +17,7 @@ Error Wrong(std::string what, std::string hint) {
 
 Status ShareOk(int64_t ppm, std::string_view field) {
   if (ppm >= 0 && ppm <= kWhole) return {};
-  return Wrong(fmt::format("{} is {}%, not between 0 and 100%", field,
-                           AmountText({ppm * 100}, 0)),
+  return Wrong(fmt::format("{} is {}%, not between 0 and 100%", field, AmountText({ppm * 100}, 0)),
                "write a share such as 80%");
 }
 
@@ -27,19 +26,27 @@ std::string PercentText(int64_t ppm) { return AmountText({ppm * 100}, 0) + "%"; 
 
 std::string_view NameOf(OfferState s) {
   switch (s) {
-    case OfferState::kOpen: return "open";
-    case OfferState::kAccepted: return "accepted";
-    case OfferState::kDeclined: return "declined";
-    case OfferState::kExpired: return "expired";
-    case OfferState::kWithdrawn: return "withdrawn";
+    case OfferState::kOpen:
+      return "open";
+    case OfferState::kAccepted:
+      return "accepted";
+    case OfferState::kDeclined:
+      return "declined";
+    case OfferState::kExpired:
+      return "expired";
+    case OfferState::kWithdrawn:
+      return "withdrawn";
   }
   return "?";
 }
 std::string_view NameOf(Capacity c) {
   switch (c) {
-    case Capacity::kReserved: return "reserved";
-    case Capacity::kOnDemand: return "on-demand";
-    case Capacity::kSpot: return "spot";
+    case Capacity::kReserved:
+      return "reserved";
+    case Capacity::kOnDemand:
+      return "on-demand";
+    case Capacity::kSpot:
+      return "spot";
   }
   return "?";
 }
@@ -67,15 +74,16 @@ Status Validate(const Terms& t) {
     return Wrong(fmt::format("a price of {} an hour is beyond a million", AmountText(t.price)),
                  "the price is that of one accelerator for one hour");
   if (t.term_months < 0 || t.term_months > kMaxTermMonths)
-    return Wrong(fmt::format("a term of {} months is not between 0 and {}", t.term_months,
-                             kMaxTermMonths),
-                 "write the term in months; 0 is without commitment");
+    return Wrong(
+        fmt::format("a term of {} months is not between 0 and {}", t.term_months, kMaxTermMonths),
+        "write the term in months; 0 is without commitment");
   if (t.capacity == Capacity::kReserved && t.term_months == 0)
-    return Wrong("reserved capacity has no term", "state the term in months, or offer it on demand");
+    return Wrong("reserved capacity has no term",
+                 "state the term in months, or offer it on demand");
   if (t.capacity != Capacity::kReserved && t.term_months > 0)
-    return Wrong(fmt::format("{} capacity has a term of {} months", NameOf(t.capacity),
-                             t.term_months),
-                 "what is held for a term is reserved");
+    return Wrong(
+        fmt::format("{} capacity has a term of {} months", NameOf(t.capacity), t.term_months),
+        "what is held for a term is reserved");
   if (t.lead_days < 0 || t.lead_days > 3660)
     return Wrong(fmt::format("a lead time of {} days is not between 0 and ten years", t.lead_days),
                  "write the days from signing to the first accelerator");
@@ -98,9 +106,9 @@ Status Validate(const Terms& t) {
                                s.month, t.term_months),
                    "the first month is 0, the last is the term less one");
     if (s.price.micro < 0)
-      return Wrong(fmt::format("the price {} from month {} is below zero", AmountText(s.price),
-                               s.month),
-                   "a price of nothing is 0");
+      return Wrong(
+          fmt::format("the price {} from month {} is below zero", AmountText(s.price), s.month),
+          "a price of nothing is 0");
     last = s.month;
   }
   last = -1;
@@ -144,8 +152,9 @@ Status Validate(const Terms& t) {
     TRY(ShareOk(tier.below_ppm, "an availability of the SLA"));
     TRY(ShareOk(tier.credit_ppm, "a credit of the SLA"));
     if (tier.below_ppm >= below || tier.credit_ppm < credit)
-      return Wrong(fmt::format("the SLA tier below {} is out of order", PercentText(tier.below_ppm)),
-                   "tiers go from the highest availability down, credits up: 99.9%:10%, 99%:30%");
+      return Wrong(
+          fmt::format("the SLA tier below {} is out of order", PercentText(tier.below_ppm)),
+          "tiers go from the highest availability down, credits up: 99.9%:10%, 99%:30%");
     below = tier.below_ppm;
     credit = tier.credit_ppm;
   }
@@ -193,8 +202,9 @@ Date StartIf(const Terms& t, Date signed_on) {
 std::vector<std::string> Differences(const Terms& a, const Terms& b) {
   std::vector<std::string> out;
   const auto add = [&](std::string_view what, const std::string& x, const std::string& y) {
-    if (x != y) out.push_back(fmt::format("{} {} -> {}", what, x.empty() ? "none" : x,
-                                          y.empty() ? "none" : y));
+    if (x != y)
+      out.push_back(
+          fmt::format("{} {} -> {}", what, x.empty() ? "none" : x, y.empty() ? "none" : y));
   };
   const auto number = [&](std::string_view what, int64_t x, int64_t y) {
     add(what, std::to_string(x), std::to_string(y));

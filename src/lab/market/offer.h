@@ -41,9 +41,9 @@ struct SlaTier {
   bool operator==(const SlaTier&) const = default;
 };
 struct Sla {
-  std::vector<SlaTier> tiers;    // highest availability first; empty: none is promised
-  int claim_days = 0;            // after the month's end; 0: no limit, or credited without asking
-  int64_t cap_ppm = 1'000'000;   // most that is credited of a month
+  std::vector<SlaTier> tiers;   // highest availability first; empty: none is promised
+  int claim_days = 0;           // after the month's end; 0: no limit, or credited without asking
+  int64_t cap_ppm = 1'000'000;  // most that is credited of a month
   bool operator==(const Sla&) const = default;
 };
 
@@ -61,7 +61,7 @@ struct Terms {
   std::string accelerator;  // "h100-sxm": a name that the book knows
   std::string region;       // as the provider writes it; may be empty
   Capacity capacity = Capacity::kReserved;
-  int64_t quantity = 0;      // accelerators, the most that can be had; 0: not stated (by the hour only)
+  int64_t quantity = 0;  // accelerators, the most that can be had; 0: not stated (by the hour only)
   int64_t min_quantity = 0;  // the fewest; 0: one lot
   int64_t lot = 1;           // accelerators come in multiples of this (a node, a rack)
   std::string currency = std::string(kUsd);
@@ -70,16 +70,16 @@ struct Terms {
   int term_months = 0;           // 0: no commitment (on demand, spot)
   Date start;                    // promised first day; not set: lead_days after signing
   int lead_days = 0;
-  std::vector<RampStep> ramp;          // empty: all on the first day
-  int64_t take_or_pay_ppm = 1'000'000; // of the committed hours that are paid, used or not
-  int64_t prepay_ppm = 0;              // of the whole commitment that is paid at signing, and
-                                       // taken off the monthly bills in equal shares of each
-  int notice_days = 0;                 // before the end, to stop it from renewing
-  bool renews = false;                 // by itself, unless notice is given
-  int renewal_months = 0;              // for how long; 0: the term again
-  Money renewal_price;                 // 0: the last price
-  int64_t early_exit_ppm = 1'000'000;  // of what is left that is owed on leaving early
-  bool end_follows_delivery = false;   // late delivery moves the end as well
+  std::vector<RampStep> ramp;           // empty: all on the first day
+  int64_t take_or_pay_ppm = 1'000'000;  // of the committed hours that are paid, used or not
+  int64_t prepay_ppm = 0;               // of the whole commitment that is paid at signing, and
+                                        // taken off the monthly bills in equal shares of each
+  int notice_days = 0;                  // before the end, to stop it from renewing
+  bool renews = false;                  // by itself, unless notice is given
+  int renewal_months = 0;               // for how long; 0: the term again
+  Money renewal_price;                  // 0: the last price
+  int64_t early_exit_ppm = 1'000'000;   // of what is left that is owed on leaving early
+  bool end_follows_delivery = false;    // late delivery moves the end as well
   std::vector<SwapOption> swaps;
   Sla sla;
   bool operator==(const Terms&) const = default;
@@ -121,8 +121,8 @@ struct Offer {
   std::string name;  // the provider's word for it: an instance type, a quote number
   Terms terms;       // as last quoted
   Date received;
-  Date expires;  // not set: stands until withdrawn (list prices only)
-  bool list_price = false;  // a public price list: needs no expiry
+  Date expires;                // not set: stands until withdrawn (list prices only)
+  bool list_price = false;     // a public price list: needs no expiry
   std::vector<Quote> history;  // oldest first; the last is `terms`
   std::string source;          // file and row, or who wrote it in
   std::string note;
