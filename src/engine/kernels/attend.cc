@@ -9,7 +9,9 @@
 // Order     stretches begin at multiples of 128 positions and a row's stretch is one vector
 //           softmax over just its own positions, so a row's result does not depend on its tile.
 //           Positions of the tile that a row does not see have weight 0 in it, which adds nothing.
-// Threads   an index is a tile of one key/value head of one sequence, the longest first.
+// Threads   an index is a tile of one key/value head of one sequence, the longest first; where
+// there
+//           are fewer than threads, of some of the query heads that share it.
 #include "engine/kernels/attend.h"
 
 #include <algorithm>
@@ -158,6 +160,7 @@ struct Tile {
   const AttendQuery* query;
   int64_t head;          // of keys and values
   int64_t first, count;  // queries
+  int64_t from, heads;   // of the query heads that share it
 };
 
 void RunTile(const AttendHow& how, const Tile& tile) {
@@ -165,7 +168,8 @@ void RunTile(const AttendHow& how, const Tile& tile) {
   const cpu::AttendTable& a = cpu::ActiveAttend();
   const KvShape& s = how.kv;
   const AttendQuery& query = *tile.query;
-  const int64_t group = how.heads / s.kv_heads;
+  const int64_t group = tile.heads;
+  const int64_t first_head = tile.head * (how.heads / s.kv_heads) + tile.from;
   const int64_t rows = tile.count * group;
   const int64_t dim = s.head_dim, width = ValueWidth(s);
   const auto floats = [](cpu::Bytes slot, int64_t n) {
@@ -178,9 +182,9 @@ void RunTile(const AttendHow& how, const Tile& tile) {
   float* const sums = largest + rows;
   float* const wide = floats(cpu::Bytes::kAttendKeys, width * kKvBlockTokens);
   const float scale = how.scale != 0 ? how.scale : 1.0f / std::sqrt(static_cast<float>(s.head_dim));
-  // Row i * group + j: query i, the j-th of the heads that share keys.
+  // Row i * group + j: query i, the j-th of the tile's heads.
   for (int64_t i = 0; i < tile.count; ++i) {
-    const float* from = query.q + (tile.first + i) * how.q_stride + tile.head * group * dim;
+    const float* from = query.q + (tile.first + i) * how.q_stride + first_head * dim;
     for (int64_t e = 0; e < group * dim; ++e) q[i * group * dim + e] = from[e] * scale;
   }
   std::memset(out, 0, static_cast<size_t>(rows * width) * sizeof(float));
@@ -235,7 +239,7 @@ void RunTile(const AttendHow& how, const Tile& tile) {
     }
   }
   for (int64_t i = 0; i < tile.count; ++i) {
-    float* to = query.out + (tile.first + i) * how.out_stride + tile.head * group * dim;
+    float* to = query.out + (tile.first + i) * how.out_stride + first_head * dim;
     for (int64_t j = 0; j < group; ++j) {
       const int64_t r = i * group + j;
       const float inverse = 1.0f / sums[r];
@@ -275,6 +279,14 @@ void Attend(ThreadPool* pool, const AttendHow& how, std::span<const AttendQuery>
   const int64_t group = how.heads / how.kv.kv_heads;
   // As many queries as fill a tile, in full steps of the kernels' rows.
   const int64_t tile_queries = std::max<int64_t>(1, kTileRows / group);
+  int64_t whole = 0;  // tiles with all heads of a group
+  for (const AttendQuery& query : queries) {
+    whole += (query.count + tile_queries - 1) / tile_queries * how.kv.kv_heads;
+  }
+  // Where that is too few for the threads (one sequence decodes on many cores), heads go apart:
+  // they widen the same keys again, from a cache that they share.
+  const int64_t threads = pool == nullptr ? 1 : pool->size();
+  const int64_t parts = std::clamp<int64_t>(threads / std::max<int64_t>(1, whole), 1, group);
   std::vector<Tile> tiles;
   int64_t work = 0;
   for (const AttendQuery& query : queries) {
@@ -286,7 +298,12 @@ void Attend(ThreadPool* pool, const AttendHow& how, std::span<const AttendQuery>
     for (int64_t i = (query.count + tile_queries - 1) / tile_queries; i-- > 0;) {
       const int64_t first = i * tile_queries;
       const int64_t count = std::min(tile_queries, query.count - first);
-      for (int64_t h = 0; h < how.kv.kv_heads; ++h) tiles.push_back({&query, h, first, count});
+      for (int64_t h = 0; h < how.kv.kv_heads; ++h) {
+        for (int64_t p = 0; p < parts; ++p) {
+          const int64_t from = group * p / parts;
+          tiles.push_back({&query, h, first, count, from, group * (p + 1) / parts - from});
+        }
+      }
     }
   }
   constexpr int64_t kWorthSharing = 1 << 16;  // multiply-adds: some 5 microseconds

@@ -165,6 +165,9 @@ TEST_P(Attention, EqualsPlainLoopsAndDecodingEqualsPrefill) {
       Attend(nullptr, how, queries);
       ASSERT_EQ(0, std::memcmp(whole.data(), pieces.data(), whole.size() * sizeof(float)))
           << "type " << static_cast<int>(type) << " head_dim " << c.head_dim;
+      // One query for three threads: the heads of a group go apart.
+      Attend(&pool_, how, {&queries.back(), 1});
+      ASSERT_EQ(0, std::memcmp(whole.data(), pieces.data(), whole.size() * sizeof(float)));
 
       for (int64_t p = 0; p<c.length; p += c.length> 100 ? 7 : 1) {
         const Floats want = sequence.Reference(how, &q[At(p * how.q_stride)], p);

@@ -180,43 +180,4 @@ void AttentionBackward(ThreadPool* pool, const AttentionShape& s, const float* q
   });
 }
 
-void AttendCached(ThreadPool* pool, const CacheShape& s, std::span<const CachedQuery> queries) {
-  CHECK_MSG(s.kv_heads > 0 && s.heads % s.kv_heads == 0 && s.block_tokens > 0,
-            "heads={} kv_heads={} block_tokens={}", s.heads, s.kv_heads, s.block_tokens);
-  const cpu::Table& t = cpu::Active();
-  const float scale = 1.0f / std::sqrt(static_cast<float>(s.head_dim));
-  const int64_t group = s.heads / s.kv_heads;
-  const int64_t row = s.kv_heads * s.head_dim;
-  const int64_t count = static_cast<int64_t>(queries.size());
-  ParallelFor(pool, count * s.kv_heads, [&](int64_t task) {
-    const CachedQuery& query = queries[static_cast<size_t>(task / s.kv_heads)];
-    const int64_t kv = task % s.kv_heads;
-    CHECK_MSG(query.length > 0, "length={}", query.length);
-    float* scores = cpu::Scratch(kScores, group * query.length);
-    // The query heads of a group share keys and values: each is read once for (up to 8 of) them.
-    for (int64_t h0 = 0; h0 < group; h0 += cpu::kMaxDotRows) {
-      const int heads = static_cast<int>(std::min<int64_t>(cpu::kMaxDotRows, group - h0));
-      const float* q = query.q + (kv * group + h0) * s.head_dim;
-      for (int64_t p = 0; p < query.length; ++p) {
-        const float* key = query.k_blocks[p / s.block_tokens] + p % s.block_tokens * row;
-        t.dot_f32(key + kv * s.head_dim, q, s.head_dim, heads, s.head_dim,
-                  scores + h0 * query.length + p, query.length, false);
-      }
-    }
-    for (int64_t h = 0; h < group; ++h) {
-      float* p = scores + h * query.length;
-      const float sum = t.exp_sub(p, query.length, scale, scale * t.max(p, query.length));
-      t.scale(p, query.length, 1.0f / sum);
-      std::fill_n(query.out + (kv * group + h) * s.head_dim, s.head_dim, 0.0f);
-    }
-    for (int64_t p = 0; p < query.length; ++p) {
-      const float* value = query.v_blocks[p / s.block_tokens] + p % s.block_tokens * row;
-      for (int64_t h = 0; h < group; ++h) {
-        t.axpy(scores[h * query.length + p], value + kv * s.head_dim, s.head_dim,
-               query.out + (kv * group + h) * s.head_dim);
-      }
-    }
-  });
-}
-
 }  // namespace weir::kernels

@@ -164,23 +164,6 @@ void AttentionBackward(ThreadPool* pool, const AttentionShape& shape, const floa
                        const float* k, const float* v, const float* out, const float* lse,
                        const float* dout, float* dq, float* dk, float* dv);
 
-// Attention of single queries over a KV cache held in blocks: position s of a sequence lies in
-// block s / block_tokens at row s % block_tokens; a block is [block_tokens, kv_heads * head_dim].
-// A contiguous cache is one block. (Serving's own, faster and with more types: attend.h.) Decoding
-// passes one query a sequence; prefill passes one for each new token, its length one more than the
-// one before.
-struct CachedQuery {
-  const float* q = nullptr;  // [heads * head_dim]
-  const float* const* k_blocks = nullptr;
-  const float* const* v_blocks = nullptr;
-  int64_t length = 0;    // positions attended, this token's own included
-  float* out = nullptr;  // [heads * head_dim]
-};
-struct CacheShape {
-  int64_t heads = 0, kv_heads = 0, head_dim = 0, block_tokens = 0;
-};
-void AttendCached(ThreadPool* pool, const CacheShape& shape, std::span<const CachedQuery> queries);
-
 // Per row: loss[r] = log(sum_c exp(logits[r,c])) - logits[r,target[r]], and where want_gradient the
 // row of logits becomes scale * (softmax - onehot(target)). target < 0: the row is left out (loss
 // and gradient 0).

@@ -295,35 +295,6 @@ TEST_P(Kernels, AttentionAndItsGradient) {
     };
     EXPECT_LT(Error(out, plain(Wide(q), Wide(k), Wide(v))), kTolerance);
 
-    // The same through a cache of blocks of 4 tokens.
-    std::vector<Floats> k_parts, v_parts;
-    std::vector<std::vector<const float*>> k_tables(static_cast<size_t>(c.batch)),
-        v_tables(static_cast<size_t>(c.batch));
-    for (int64_t b = 0; b < c.batch; ++b) {
-      for (int64_t s = 0; s < c.seq; s += 4) {
-        const auto cut = [&](const Floats& from) {
-          Floats part(static_cast<size_t>(4 * narrow));
-          for (int64_t i = 0; i < 4 * narrow && s * narrow + i < c.seq * narrow; ++i) {
-            part[static_cast<size_t>(i)] = from[static_cast<size_t>((b * c.seq + s) * narrow + i)];
-          }
-          return part;
-        };
-        k_parts.push_back(cut(k));
-        v_parts.push_back(cut(v));
-        k_tables[static_cast<size_t>(b)].push_back(k_parts.back().data());
-        v_tables[static_cast<size_t>(b)].push_back(v_parts.back().data());
-      }
-    }
-    Floats cached(q.size());
-    std::vector<CachedQuery> queries;
-    for (int64_t r = 0; r < rows; ++r) {
-      queries.push_back({q.data() + r * wide, k_tables[static_cast<size_t>(r / c.seq)].data(),
-                         v_tables[static_cast<size_t>(r / c.seq)].data(), r % c.seq + 1,
-                         cached.data() + r * wide});
-    }
-    AttendCached(&pool_, {c.heads, c.kv_heads, c.head_dim, 4}, queries);
-    EXPECT_LT(Error(cached, Wide(out)), kTolerance);
-
     Floats dq(q.size(), 9.0f), dk(k.size(), 9.0f), dv(v.size(), 9.0f);
     AttentionBackward(&pool_, shape, q.data(), k.data(), v.data(), out.data(), lse.data(),
                       dy.data(), dq.data(), dk.data(), dv.data());
