@@ -56,11 +56,13 @@ struct Limits {
 };
 Limits Measure(kernels::ThreadPool* pool) {
   Limits limits;
-  std::vector<uint64_t> memory(size_t{64} << 20, 1);  // 512 MiB: far beyond any cache
-  const auto bytes = static_cast<int64_t>(memory.size() * 8);
+  constexpr int64_t bytes = int64_t{512} << 20;  // far beyond any cache
+  kernels::WeightMemory weights;                 // lying as weights do
+  const std::shared_ptr<std::byte> memory = weights.Take(bytes);
+  std::memset(memory.get(), 1, bytes);
   for (int i = 0; i < 7; ++i) {
     double start = Now();
-    const uint64_t sum = kernels::ReadAll(pool, memory.data(), bytes);
+    const uint64_t sum = kernels::ReadAll(pool, memory.get(), bytes);
     if (sum == 0) std::abort();
     limits.bandwidth = std::max(limits.bandwidth, static_cast<double>(bytes) / (Now() - start));
     for (const auto& [unit, best] : {std::pair(kernels::Unit::kF32, &limits.f32),
@@ -115,9 +117,10 @@ struct Model {
 Model MakeModel(kernels::ThreadPool* pool, DType type, int layers) {
   Random random(7);
   Model model;
+  kernels::WeightMemory memory;
   const auto pack = [&](int64_t out, int64_t in, const std::vector<uint8_t>& stored) {
     const double start = Now();
-    auto packed = kernels::PackedMatrix::Pack(pool, {type, stored.data(), out, in});
+    auto packed = kernels::PackedMatrix::Pack(pool, {type, stored.data(), out, in}, &memory);
     model.pack_seconds += Now() - start;
     model.bytes += packed.bytes();
     model.macs += out * in;

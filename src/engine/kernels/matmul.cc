@@ -76,10 +76,8 @@ struct Piece {
 };
 
 float* Sums(int64_t panels, int64_t rows) {
-  const int64_t bytes = panels * rows * kPanelRows * 4;
-  std::byte* sums = cpu::ScratchBytes(cpu::Bytes::kSums, bytes);
-  std::memset(sums, 0, static_cast<size_t>(bytes));
-  return reinterpret_cast<float*>(sums);
+  return reinterpret_cast<float*>(
+      cpu::ScratchBytes(cpu::Bytes::kSums, panels * rows * kPanelRows * 4));
 }
 
 // ---- Quantized weights ----
@@ -117,6 +115,7 @@ void RunInt8(const Job& job, const Piece& piece) {
   for (int64_t i = piece.panel; i < piece.panel + piece.panels; i += wide) {
     const int64_t panels = std::min(wide, piece.panel + piece.panels - i);
     float* sums = Sums(panels, rows);
+    if (groups == 0) std::memset(sums, 0, static_cast<size_t>(panels * rows * kPanelRows) * 4);
     for (int64_t g = 0; g < groups; ++g) {
       const int blocks = static_cast<int>(
           std::min<int64_t>(cpu::kGroupBlocks, (in - g * kGroupElements) / cpu::kBlockElements));
@@ -127,8 +126,9 @@ void RunInt8(const Job& job, const Piece& piece) {
       for (int64_t tile = piece.tile; tile < piece.tile_end; ++tile) {
         const cpu::Int8Tile in_tile = tile_of(tile, g);
         float* acc = sums + (job.tiles.First(tile) - row) * kPanelRows;
-        for (int64_t j = 0; j < panels; ++j) {
-          t.tile[type](chunks[j], blocks, in_tile, acc + j * rows * kPanelRows);
+        for (int64_t j = 0; j < panels; j += 2) {
+          t.tile[type](chunks + j, j + 1 < panels ? 2 : 1, blocks, in_tile,
+                       acc + j * rows * kPanelRows, rows * kPanelRows, g == 0);
         }
       }
     }
@@ -164,6 +164,7 @@ void RunFloat(const Job& job, const Piece& piece) {
   for (int64_t i = piece.panel; i < piece.panel + piece.panels; i += 2) {
     const int panels = static_cast<int>(std::min<int64_t>(2, piece.panel + piece.panels - i));
     float* sums = Sums(2, rows);
+    std::memset(sums, 0, static_cast<size_t>(2 * rows * kPanelRows) * sizeof(float));
     for (int64_t k = 0; k < in; k += step_k) {
       const int64_t n = std::min(step_k, in - k);
       const uint8_t* w = weights + i * job.panel_bytes + k * k_bytes;
@@ -242,6 +243,30 @@ void MatMul(ThreadPool* pool, std::span<const Product> products) {
       begin += sets;
     }
   });
+}
+
+void FetchAhead(ThreadPool* pool, std::span<const PackedMatrix* const> next) {
+  constexpr int64_t kAhead = 512 << 10;  // half of a second cache; more than a wait has time for
+  constexpr size_t kMostThreads = 64;
+  if (pool == nullptr || pool->size() < 2 || pool->size() > static_cast<int>(kMostThreads)) return;
+  int64_t total = 0;
+  for (const PackedMatrix* w : next) total += DivUp(w->out(), kPanelRows);
+  ThreadPool::Bytes first[kMostThreads];
+  const int64_t threads = pool->size();
+  // Where MatMul's shares begin.
+  for (int64_t t = 1; t < threads; ++t) {
+    int64_t panel = total * t / threads;
+    for (const PackedMatrix* w : next) {
+      const int64_t panels = DivUp(w->out(), kPanelRows);
+      if (panel < panels) {
+        const int64_t at = panel * cpu::PanelBytes(w->type(), w->in());
+        first[t] = {w->data() + at, static_cast<size_t>(std::min(kAhead, w->bytes() - at))};
+        break;
+      }
+      panel -= panels;
+    }
+  }
+  pool->FetchAhead({first, static_cast<size_t>(threads)});
 }
 
 }  // namespace weir::kernels

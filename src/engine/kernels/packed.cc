@@ -172,29 +172,46 @@ void PackFloatPanel(const Weights& w, int64_t panel, uint8_t* bytes) {
   }
 }
 
-std::shared_ptr<std::byte> Allocate(int64_t bytes) {
-  constexpr size_t kHugePage = 2 << 20;
-  const auto size = static_cast<size_t>(bytes);
-  const size_t align = size >= 2 * kHugePage ? kHugePage : 64;
-  const size_t rounded = (std::max<size_t>(size, 1) + align - 1) / align * align;
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(align, rounded));
-  CHECK_MSG(memory != nullptr, "no memory for {} bytes of weights", bytes);
-  if (align == kHugePage) (void)::madvise(memory, rounded, MADV_HUGEPAGE);
-  return {memory, [](std::byte* p) { std::free(p); }};
-}
+constexpr int64_t kHugePage = 2 << 20;
+constexpr int64_t kSlab = 16 * kHugePage;  // what is not touched of the last one costs nothing
 
 }  // namespace
+
+std::shared_ptr<std::byte> WeightMemory::Take(int64_t bytes) {
+  const int64_t rounded = (std::max<int64_t>(bytes, 1) + 63) / 64 * 64;
+  if (size_ - used_ < rounded) {
+    // A matrix larger than a slab gets one of its size.
+    size_ = std::max(kSlab, (rounded + kHugePage - 1) / kHugePage * kHugePage);
+    used_ = 0;
+    auto* slab = static_cast<std::byte*>(std::aligned_alloc(kHugePage, static_cast<size_t>(size_)));
+    CHECK_MSG(slab != nullptr, "no memory for {} bytes of weights", size_);
+    (void)::madvise(slab, static_cast<size_t>(size_), MADV_HUGEPAGE);
+    slab_ = {slab, [](std::byte* p) { std::free(p); }};
+  }
+  std::byte* at = slab_.get() + used_;
+  used_ += rounded;
+  return {slab_, at};
+}
 
 int64_t PackedMatrix::PackedBytes(DType type, int64_t out, int64_t in) {
   return Panels(out) * cpu::PanelBytes(type, in);
 }
 
-PackedMatrix PackedMatrix::Pack(ThreadPool* pool, const Weights& w) {
+PackedMatrix PackedMatrix::Pack(ThreadPool* pool, const Weights& w, WeightMemory* memory) {
   CHECK_MSG(w.out >= 0 && w.in >= 0 && w.in % BlockElements(w.type) == 0, "{} [{}, {}]",
             NameOf(w.type), w.out, w.in);
-  std::shared_ptr<std::byte> memory = Allocate(PackedBytes(w.type, w.out, w.in));
+  const int64_t bytes = PackedBytes(w.type, w.out, w.in);
+  std::shared_ptr<std::byte> owned;
+  if (memory != nullptr) {
+    owned = memory->Take(bytes);
+  } else {
+    const auto size = static_cast<size_t>((std::max<int64_t>(bytes, 1) + 63) / 64 * 64);
+    auto* alone = static_cast<std::byte*>(std::aligned_alloc(64, size));
+    CHECK_MSG(alone != nullptr, "no memory for {} bytes of weights", bytes);
+    owned = {alone, [](std::byte* p) { std::free(p); }};
+  }
   const int64_t panel_bytes = cpu::PanelBytes(w.type, w.in);
-  auto* to = reinterpret_cast<uint8_t*>(memory.get());
+  auto* to = reinterpret_cast<uint8_t*>(owned.get());
   ParallelShares(pool, Panels(w.out), kPackGrain, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       uint8_t* panel = to + p * panel_bytes;
@@ -213,8 +230,8 @@ PackedMatrix PackedMatrix::Pack(ThreadPool* pool, const Weights& w) {
       }
     }
   });
-  PackedMatrix m = Borrow(w.type, w.out, w.in, memory.get());
-  m.owned_ = std::move(memory);
+  PackedMatrix m = Borrow(w.type, w.out, w.in, owned.get());
+  m.owned_ = std::move(owned);
   return m;
 }
 

@@ -49,15 +49,28 @@ struct Weights {
 using InputForms = unsigned;
 inline constexpr InputForms kInputF32 = 1, kInputBf16 = 2, kInputInt8 = 4;
 
+// Where packed matrices of one model lie: one after another on huge pages. Streaming through 4 KiB
+// pages costs a page walk (two-dimensional in a virtual machine) and a restart of the hardware's
+// prefetcher for each, and a matrix on huge pages of its own would waste a megabyte on average.
+// Memory lives as long as any matrix in it. Threads: one at a time.
+class WeightMemory {
+ public:
+  std::shared_ptr<std::byte> Take(int64_t bytes);  // 64-byte aligned, not yet touched
+
+ private:
+  std::shared_ptr<std::byte> slab_;
+  int64_t size_ = 0, used_ = 0;
+};
+
 class PackedMatrix {
  public:
   static constexpr int64_t kPanelRows = 16;
   static constexpr int64_t kGroup = 256;
 
   PackedMatrix() = default;  // empty: out() == 0, good for nothing but assignment
-  // Reads w once; w may go away afterwards. Memory: bytes(), on huge pages where the system gives
-  // them, first touched by the threads that will stream it.
-  static PackedMatrix Pack(ThreadPool* pool, const Weights& w);
+  // Reads w once; w may go away afterwards. Memory: bytes(), of `memory` where that is given, first
+  // touched by the threads that will stream it.
+  static PackedMatrix Pack(ThreadPool* pool, const Weights& w, WeightMemory* memory = nullptr);
   // A matrix packed earlier, by this version's Pack: `data` (64-byte aligned, PackedBytes long) is
   // borrowed and must outlive this. For weights kept packed in a file.
   static PackedMatrix Borrow(DType type, int64_t out, int64_t in, const std::byte* data);
@@ -126,5 +139,9 @@ struct Product {
 // All products in one parallel region; none may write what another reads or writes. Products of
 // different inputs may stand together: the experts of a mixture are one call.
 void MatMul(ThreadPool* pool, std::span<const Product> products);
+
+// A hint: `next` are multiplied with few rows in one call before long. While the caller does what
+// lies between, the pool's other threads fetch what they will begin with.
+void FetchAhead(ThreadPool* pool, std::span<const PackedMatrix* const> next);
 
 }  // namespace weir::kernels

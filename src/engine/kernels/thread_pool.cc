@@ -43,6 +43,13 @@ struct alignas(64) Share {
   int64_t end = 0;
 };
 
+// What a thread may fetch while it waits. Read without a lock: a torn hint fetches the wrong lines,
+// which harms nobody.
+struct alignas(64) Hint {
+  std::atomic<const std::byte*> from{nullptr};
+  std::atomic<int64_t> bytes{0};
+};
+
 // One loop is published by writing its fields and then raising `generation`. Workers that have
 // seen a generation take indices from `next` until there are none, then count themselves out in
 // `busy`; Run() returns when all have, so the fields are never rewritten under a reader.
@@ -59,6 +66,9 @@ struct ThreadPool::State {
   int64_t grain = 1;
   void* context = nullptr;
   std::unique_ptr<Share[]> shares;
+
+  std::unique_ptr<Hint[]> ahead;
+  alignas(64) std::atomic<uint64_t> hints{0};  // given so far
 
   alignas(64) std::atomic<uint64_t> generation{0};
   alignas(64) std::atomic<int64_t> next{0};
@@ -110,12 +120,28 @@ struct ThreadPool::State {
     }
   }
 
+  // Until the next loop comes.
+  void Fetch(int self, uint64_t seen) {
+    constexpr int64_t kLine = 64, kLook = 4096;
+    const Hint& hint = ahead[static_cast<size_t>(self)];
+    const std::byte* from = hint.from.load(std::memory_order_relaxed);
+    const int64_t bytes = hint.bytes.load(std::memory_order_relaxed);
+    for (int64_t at = 0; at < bytes; at += kLine) {
+      if (at % kLook == 0 && generation.load(std::memory_order_relaxed) != seen) return;
+      __builtin_prefetch(from + at, 0, 2);
+    }
+  }
+
   void Work(int self) {
     Bind(cores);
-    uint64_t seen = 0;
+    uint64_t seen = 0, hinted = 0;
     for (;;) {
       for (int spin = 0; spin < kSpins; ++spin) {
         if (generation.load(std::memory_order_acquire) != seen) break;
+        if (const uint64_t hint = hints.load(std::memory_order_acquire); hint != hinted) {
+          hinted = hint;
+          Fetch(self, seen);
+        }
         Relax();
       }
       if (generation.load(std::memory_order_acquire) == seen) {
@@ -141,6 +167,7 @@ ThreadPool::ThreadPool(int threads, std::span<const int> cores)
   state_->cores.assign(cores.begin(), cores.end());
   Bind(state_->cores);
   state_->shares = std::make_unique<Share[]>(static_cast<size_t>(threads));
+  state_->ahead = std::make_unique<Hint[]>(static_cast<size_t>(threads));
   state_->threads.reserve(static_cast<size_t>(threads) - 1);
   for (int i = 1; i < threads; ++i) {
     state_->threads.emplace_back([state = state_.get(), i] { state->Work(i); });
@@ -158,6 +185,15 @@ ThreadPool::~ThreadPool() {
 }
 
 int ThreadPool::size() const { return state_->count; }
+
+void ThreadPool::FetchAhead(std::span<const Bytes> first) {
+  CHECK_MSG(static_cast<int>(first.size()) == size(), "{} for {} threads", first.size(), size());
+  for (size_t i = 0; i < first.size(); ++i) {
+    state_->ahead[i].from.store(first[i].data(), std::memory_order_relaxed);
+    state_->ahead[i].bytes.store(static_cast<int64_t>(first[i].size()), std::memory_order_relaxed);
+  }
+  state_->hints.fetch_add(1, std::memory_order_release);
+}
 
 void ThreadPool::Run(int64_t n, Call call, void* context) {
   if (n <= 0) return;

@@ -58,6 +58,11 @@ class ThreadPool {
         const_cast<void*>(static_cast<const void*>(&body)));
   }
 
+  // A hint: the next loop of thread i begins with reading first[i]. Threads that wait for it fetch
+  // that into their caches (the caller, busy as it is, does not), and stop when the loop comes.
+  using Bytes = std::span<const std::byte>;
+  void FetchAhead(std::span<const Bytes> first);
+
  private:
   using Call = void (*)(void* context, int64_t i);
   using RangeCall = void (*)(void* context, int64_t begin, int64_t end);

@@ -32,7 +32,7 @@ class ModelPacker {
 
   Result<kernels::PackedMatrix> Pack(const Place& place) {
     const kernels::Weights weights = TRY(files().Matrix(place, scratch_, pool_));
-    kernels::PackedMatrix packed = kernels::PackedMatrix::Pack(pool_, weights);
+    kernels::PackedMatrix packed = kernels::PackedMatrix::Pack(pool_, weights, &memory_);
     files().Forget(place);
     return packed;
   }
@@ -75,6 +75,7 @@ class ModelPacker {
   }
 
   kernels::ThreadPool* pool_;
+  kernels::WeightMemory memory_;
   std::shared_ptr<Model> model_;
   std::vector<std::byte> scratch_;
 };

@@ -91,6 +91,13 @@ kernels::ThreadPool* Forward::PoolFor(int64_t multiply_adds) const {
   return multiply_adds >= kWorthSharing ? pool_ : nullptr;
 }
 
+// With few rows a step is as long as its reading: what lies between two products is used for it
+// too.
+void Forward::Expect(int64_t rows, std::initializer_list<const kernels::PackedMatrix*> next) {
+  constexpr int64_t kFewRows = 8;
+  if (rows <= kFewRows) kernels::FetchAhead(pool_, {next.begin(), next.size()});
+}
+
 void Forward::See(Slot slot, int layer, int expert, const float* x, int64_t rows, int64_t width) {
   if (observer_ != nullptr) observer_->See({slot, layer, expert}, x, rows, width);
 }
@@ -129,8 +136,16 @@ void Forward::Pass(std::span<const Stretch> stretches, int64_t rows) {
   for (int layer = 0; layer < config_.layers; ++layer) {
     Attention(layer, stretches, rows);
     FeedForward(layer, rows);
+    if (layer + 1 < config_.layers) {
+      const model::Layer& next = model_.layers()[static_cast<size_t>(layer) + 1];
+      Expect(rows, {&next.q, &next.k, &next.v});
+    } else {
+      Expect(rows, {&model_.head()});
+    }
   }
   Outputs(stretches, rows);
+  const model::Layer& first = model_.layers().front();
+  Expect(rows, {&first.q, &first.k, &first.v});
 }
 
 void Forward::Attention(int l, std::span<const Stretch> stretches, int64_t rows) {
@@ -148,6 +163,7 @@ void Forward::Attention(int l, std::span<const Stretch> stretches, int64_t rows)
       {.weights = &layer.k, .input = &input_, .y = k_.data(), .bias = OrNull(layer.k_bias)},
       {.weights = &layer.v, .input = &input_, .y = v_.data(), .bias = OrNull(layer.v_bias)}};
   kernels::MatMul(pool, products);
+  Expect(rows, {&layer.o});
   Adapt(l, LoraSite::kQ, normed_.data(), c.dim, q_.data(), c.q_dim());
   Adapt(l, LoraSite::kK, normed_.data(), c.dim, k_.data(), c.kv_dim());
   Adapt(l, LoraSite::kV, normed_.data(), c.dim, v_.data(), c.kv_dim());
@@ -167,6 +183,7 @@ void Forward::Attention(int l, std::span<const Stretch> stretches, int64_t rows)
   See(Slot::kO, l, -1, attended_.data(), rows, c.q_dim());
   input_.Prepare(row_pool, attended_.data(), rows, c.q_dim(), layer.o.form());
   Back(l, LoraSite::kO, attended_.data(), layer.o, layer.o_bias, layer.post_attention_norm, rows);
+  if (layer.experts.empty()) Expect(rows, {&layer.mlp.gate, &layer.mlp.up});
 }
 
 void Forward::Attend(int l, std::span<const Stretch> stretches) {
@@ -191,10 +208,10 @@ void Forward::Attend(int l, std::span<const Stretch> stretches) {
     const int64_t position = s.piece->begin + s.from;
     const auto used = static_cast<size_t>((position + s.count - 1) / kKvBlockTokens + 1);
     for (const int32_t b : s.piece->blocks.first(used)) {
-      block_pointers_.push_back(cache_.Keys(l, b));
+      block_pointers_.push_back(b < 0 ? nullptr : cache_.Keys(l, b));
     }
     for (const int32_t b : s.piece->blocks.first(used)) {
-      block_pointers_.push_back(cache_.Values(l, b));
+      block_pointers_.push_back(b < 0 ? nullptr : cache_.Values(l, b));
     }
     attended += s.count * (position + s.count);
   }
@@ -276,6 +293,7 @@ void Forward::FeedForward(int l, int64_t rows) {
       {.weights = &layer.mlp.gate, .input = &input_, .y = gate_.data()},
       {.weights = &layer.mlp.up, .input = &input_, .y = up_.data()}};
   kernels::MatMul(PoolFor(2 * rows * c.dim * c.ffn_dim), products);
+  Expect(rows, {&layer.mlp.down});
   Adapt(l, LoraSite::kGate, normed_.data(), c.dim, gate_.data(), c.ffn_dim);
   Adapt(l, LoraSite::kUp, normed_.data(), c.dim, up_.data(), c.ffn_dim);
   Activate(rows, c.ffn_dim);

@@ -34,10 +34,11 @@ namespace weir::serve {
 struct Piece {
   std::span<const int32_t> tokens;  // ids in [0, vocab_size); at least one
   int64_t begin = 0;                // position of the first; those before are in the cache
-  std::span<const int32_t> blocks;  // of the sequence, covering begin + tokens.size() positions
-  float* logits = nullptr;          // [logit_rows, vocab_size] of the last tokens; null: not wanted
-  int64_t logit_rows = 1;           // at most tokens.size()
-  float* hidden = nullptr;          // [tokens.size(), dim], after the last norm; null: not wanted
+  // Of the sequence, covering begin + tokens.size() positions; -1 where no layer's window reaches.
+  std::span<const int32_t> blocks;
+  float* logits = nullptr;  // [logit_rows, vocab_size] of the last tokens; null: not wanted
+  int64_t logit_rows = 1;   // at most tokens.size()
+  float* hidden = nullptr;  // [tokens.size(), dim], after the last norm; null: not wanted
   const LoraAdapter* adapter = nullptr;  // corrects the matrices for this piece; null: none
 };
 
@@ -82,6 +83,7 @@ class Forward {
   void Adapt(int layer, LoraSite site, const float* x, int64_t in, float* y, int64_t out);
   void Outputs(std::span<const Stretch> stretches, int64_t rows);
   void See(model::Slot slot, int layer, int expert, const float* x, int64_t rows, int64_t width);
+  void Expect(int64_t rows, std::initializer_list<const kernels::PackedMatrix*> next);
   kernels::ThreadPool* PoolFor(int64_t multiply_adds) const;
 
   const model::Model& model_;

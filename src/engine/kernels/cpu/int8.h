@@ -32,8 +32,11 @@ struct Int8Table {
   void (*row[kQuantTypes])(const uint8_t* panel, int64_t k, const Int8Tile& x, float* acc);
   // A group of `blocks` blocks. The next group's memory is fetched ahead.
   void (*unpack[kQuantTypes])(const uint8_t* group, int blocks, Int8Chunk* to);
-  // acc[rows][16] += chunk · x for one group, rows > 1. The same sums as `row`, bit for bit.
-  void (*tile[kQuantTypes])(const Int8Chunk& chunk, int blocks, const Int8Tile& x, float* acc);
+  // acc[rows][16] += chunk · x for one group, rows > 1 (= where `first`); and the same with the
+  // chunk behind it, whose sums lie acc_stride floats further, where `panels` is 2. The same sums
+  // as `row`, bit for bit.
+  void (*tile[kQuantTypes])(const Int8Chunk* chunk, int panels, int blocks, const Int8Tile& x,
+                            float* acc, int64_t acc_stride, bool first);
   // n <= 256 (a multiple of 16) floats to int8: scale = max |x| / 127, sums of each 16 codes.
   // A NaN or an infinity in x: codes 0, scale NaN.
   void (*quantize)(const float* x, int n, int8_t* codes, float* scale, int32_t* sums);
