@@ -33,6 +33,7 @@ constexpr Duration kDefaultGrace = Duration::Seconds(20);
 
 struct Flags {
   std::string model, listen, name, kv_bytes, api_key_env, api_key_file, chat_template, draft;
+  std::string generation_config = "auto";
   std::string reasoning = "separate", pooling = "last", kv_type = "f16", tpot_target;
   std::vector<std::string> aliases, adapters;
   int max_batch = 32, max_queue = 128, threads = 0, speculate = 16;
@@ -131,6 +132,7 @@ Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& 
   }
   if (!flags.chat_template.empty())
     o.chat_template = TRY(io::ReadFile(flags.chat_template, kMaxTextFile));
+  o.model_sampling = flags.generation_config == "auto";
   o.split_thinking = flags.reasoning == "separate";
   o.pooling = flags.pooling == "mean"   ? serve::Pooling::kMean
               : flags.pooling == "last" ? serve::Pooling::kLast
@@ -159,7 +161,8 @@ Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& 
     const std::vector<int> ours = o.engine.cores.empty() ? io::UsableCores() : o.engine.cores;
     const std::vector<int> cores = kernels::OnePerCore(ours, SiblingsOf);
     o.engine.threads = static_cast<int>(cores.size());
-    if (!o.engine.cores.empty()) o.engine.cores = cores;
+    // Bound to them where the system could put two on one core.
+    if (!o.engine.cores.empty() || cores.size() < ours.size()) o.engine.cores = cores;
   }
   const std::optional<serve::KvType> kv_type = serve::KvTypeNamed(flags.kv_type);
   if (!kv_type) return BadFlag("--kv-type", "f32, f16, bf16 or int8", flags.kv_type);
@@ -277,6 +280,12 @@ void AddServeCommand(CLI::App& app, int& exit_status) {
       ->check(CLI::Range(0, 1024));
   command->add_option("--chat-template", flags->chat_template,
                       "File with a Jinja template (default: the model's own)");
+  command
+      ->add_option("--generation-config", flags->generation_config,
+                   "Sampling of requests that leave it out: auto takes the model's "
+                   "generation_config.json, none OpenAI's defaults")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "none"}));
   command
       ->add_option("--reasoning", flags->reasoning,
                    "What stands in <think>: apart, as reasoning_content, or in the content")

@@ -210,8 +210,10 @@ void ReadToolChoice(Reader& reader, bool flat, ChatRequest& out) {
     reader.Bad("tool_choice", "is required, but 'tools' is empty");
 }
 
-std::optional<ApiError> ParseChatRequest(std::string_view body, ChatRequest& out) {
+std::optional<ApiError> ParseChatRequest(std::string_view body, ChatRequest& out,
+                                         const Generation& defaults) {
   out = {};
+  static_cast<Generation&>(out) = defaults;
   Json json;
   if (auto error = ParseObject(body, json)) return error;
   Reader reader(json);

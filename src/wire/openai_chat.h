@@ -41,7 +41,8 @@ struct ChatRequest : Generation {
   bool continue_final_message = false;  // the last message is the beginning of the answer
   std::optional<bool> split_reasoning;  // reasoning_format; absent: the server's choice
 };
-std::optional<ApiError> ParseChatRequest(std::string_view body, ChatRequest& out);
+std::optional<ApiError> ParseChatRequest(std::string_view body, ChatRequest& out,
+                                         const Generation& defaults = {});
 
 struct ToolCallPart {
   int index = 0;

@@ -82,8 +82,10 @@ std::string ChoiceJson(const CompletionChoice& choice) {
 
 }  // namespace
 
-std::optional<ApiError> ParseCompletionRequest(std::string_view body, CompletionRequest& out) {
+std::optional<ApiError> ParseCompletionRequest(std::string_view body, CompletionRequest& out,
+                                               const Generation& defaults) {
   out = {};
+  static_cast<Generation&>(out) = defaults;
   Json json;
   if (auto error = ParseObject(body, json)) return error;
   Reader reader(json);

@@ -26,8 +26,10 @@ struct CompletionRequest : Generation {
   bool add_special_tokens = true;  // of text prompts: the model's beginning-of-text token
 };
 // max_tokens may be 0 with echo: the prompt's logprobs and nothing more.
-// nullopt and a filled `out`, or what is wrong.
-std::optional<ApiError> ParseCompletionRequest(std::string_view body, CompletionRequest& out);
+// nullopt and a filled `out`, or what is wrong. `defaults`: what sampling fields have that are left
+// out.
+std::optional<ApiError> ParseCompletionRequest(std::string_view body, CompletionRequest& out,
+                                               const Generation& defaults = {});
 
 // What the answers to one request share.
 struct AnswerHead {

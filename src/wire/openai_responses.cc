@@ -113,6 +113,9 @@ void ReadFlatTools(Reader& reader, ChatRequest& out) {
   out.tools = std::make_shared<const Json>(std::move(tools));
 }
 
+// 0.8f as 0.8.
+Json Short(float value) { return Json::parse(fmt::format("{}", value)); }
+
 // The members of every answer that say again what was asked, with the defaults filled in.
 std::string Repeated(const Json& json, const ChatRequest& chat) {
   Json out = Json::object();
@@ -127,12 +130,12 @@ std::string Repeated(const Json& json, const ChatRequest& chat) {
   out["previous_response_id"] = Json();
   repeat("reasoning", {{"effort", Json()}, {"summary", Json()}});
   out["store"] = false;
-  repeat("temperature", 1.0);
+  repeat("temperature", Short(chat.temperature));
   repeat("text", {{"format", {{"type", "text"}}}});
   repeat("tool_choice", "auto");
   repeat("tools", Json::array());
   repeat("top_logprobs", 0);
-  repeat("top_p", 1.0);
+  repeat("top_p", Short(chat.top_p));
   out["truncation"] = "disabled";
   repeat("user", Json());
   const std::string text = Dump(out);
@@ -152,8 +155,10 @@ void ReadWhatIsNotKept(Reader& reader) {
 
 }  // namespace
 
-std::optional<ApiError> ParseResponsesRequest(std::string_view body, ResponsesRequest& out) {
+std::optional<ApiError> ParseResponsesRequest(std::string_view body, ResponsesRequest& out,
+                                              const Generation& defaults) {
   out = {};
+  static_cast<Generation&>(out.chat) = defaults;
   Json json;
   if (auto error = ParseObject(body, json)) return error;
   Reader reader(json);

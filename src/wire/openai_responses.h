@@ -30,7 +30,8 @@ struct ResponsesRequest {
   ChatRequest chat;      // instructions and input as messages, tools in the form of chat
   std::string repeated;  // the members of the answer that repeat the request: `"tools":[..],...`
 };
-std::optional<ApiError> ParseResponsesRequest(std::string_view body, ResponsesRequest& out);
+std::optional<ApiError> ParseResponsesRequest(std::string_view body, ResponsesRequest& out,
+                                              const Generation& defaults = {});
 
 class ResponseAnswer {
  public:

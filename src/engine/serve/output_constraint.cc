@@ -102,7 +102,12 @@ Result<grammar::GrammarPtr> OutputConstraints::Compile(const wire::OutputFormat&
       kept_.splice(kept_.begin(), kept_, it);
       return it->grammar;
     }
-    if (!vocabulary_) vocabulary_ = grammar::Vocabulary::Create(tokenizer_);
+    vocabulary = vocabulary_;
+  }
+  if (!vocabulary) {  // outside of the lock; two at once would make it twice, and keep one
+    auto fresh = grammar::Vocabulary::Create(tokenizer_);
+    const std::lock_guard lock(mutex_);
+    if (!vocabulary_) vocabulary_ = std::move(fresh);
     vocabulary = vocabulary_;
   }
   grammar::GrammarPtr made;
@@ -127,6 +132,13 @@ Result<grammar::GrammarPtr> OutputConstraints::Compile(const wire::OutputFormat&
   kept_.push_front({key, made});
   if (kept_.size() > kKept) kept_.pop_back();
   return made;
+}
+
+bool OutputConstraints::Has(const wire::OutputFormat& format) {
+  if (format.kind == Kind::kText) return true;
+  const std::string key = KeyOf(format);
+  const std::lock_guard lock(mutex_);
+  return std::any_of(kept_.begin(), kept_.end(), [&](const Kept& k) { return k.key == key; });
 }
 
 Result<std::shared_ptr<const Constraint>> OutputConstraints::For(const wire::OutputFormat& format,

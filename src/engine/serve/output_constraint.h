@@ -3,7 +3,8 @@
 //
 // The same form asked for again (an application sends the same schema all day) is found in a small
 // cache with all the masks that it has worked out.
-// Threads: any; compiling happens on the caller's thread, outside of the lock.
+// Threads: any; compiling happens on the caller's thread, outside of the lock. It may take a second
+// for the largest forms, and the first one makes the vocabulary's trie.
 // Memory: at most kKept grammars, each at most grammar::kMaxCachedMaskBytes of masks.
 #pragma once
 
@@ -29,6 +30,8 @@ class OutputConstraints {
   // The tokenizer outlives this.
   explicit OutputConstraints(const model::Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
+  // Whether For has nothing to compile: no form, or one that is kept.
+  bool Has(const wire::OutputFormat& format);
   // Null for kText. `thinks`: the prompt has opened a thinking, and the form holds from its closing
   // mark on. Errors name the place in the schema, the pattern or the grammar.
   Result<std::shared_ptr<const Constraint>> For(const wire::OutputFormat& format, bool thinks);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/logging.h"
 #include "engine/serve/metrics.h"
 #include "engine/serve/replica_impl.h"
 #include "io/secret.h"
@@ -27,6 +28,19 @@ std::optional<int64_t> HeaderNumber(const io::HttpRequest& http, std::string_vie
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
   if (error != std::errc() || end != text->data() + text->size()) return std::nullopt;
   return number;
+}
+
+// What the makers of a model would have it sampled with; OpenAI's defaults where they do not say.
+wire::Generation DefaultsOf(const model::GenerationDefaults& file) {
+  wire::Generation out;
+  if (file.temperature) out.temperature = *file.temperature;
+  if (file.top_p && *file.top_p > 0) out.top_p = *file.top_p;
+  if (file.min_p) out.min_p = *file.min_p;
+  if (file.top_k) out.top_k = *file.top_k;
+  if (file.repetition_penalty && *file.repetition_penalty > 0) {
+    out.repetition_penalty = *file.repetition_penalty;
+  }
+  return out;
 }
 
 }  // namespace
@@ -102,6 +116,48 @@ void Submission::CancelAll() {
   for (const uint64_t id : ids) engine_.Cancel(id);
 }
 
+// ---- The side thread ---------------------------------------------------------------------------
+
+SideThread::SideThread() : thread_([this] { Run(); }) {}
+SideThread::~SideThread() { Stop(); }
+
+bool SideThread::Post(std::function<void()> work) {
+  const std::lock_guard lock(mutex_);
+  if (stop_ || waiting_.size() >= kMostWaiting) return false;
+  waiting_.push_back(std::move(work));
+  wake_.notify_one();
+  return true;
+}
+
+void SideThread::Stop() {
+  std::deque<std::function<void()>> dropped;  // destroyed outside of the lock
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    dropped.swap(waiting_);
+    wake_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void SideThread::Run() {
+  for (;;) {
+    std::function<void()> work;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return stop_ || !waiting_.empty(); });
+      if (stop_) return;
+      work = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    try {
+      work();
+    } catch (const std::exception& error) {  // the exchange is let go of: 500
+      log::error("a request's form failed: {}", error.what());
+    }
+  }
+}
+
 // ---- The replica -----------------------------------------------------------------------------
 
 Replica::Impl::Impl(std::shared_ptr<const model::Model> m, const ReplicaOptions& o,
@@ -110,6 +166,7 @@ Replica::Impl::Impl(std::shared_ptr<const model::Model> m, const ReplicaOptions&
       options(o),
       clock(c),
       format(std::move(f)),
+      defaults(o.model_sampling ? DefaultsOf(model->files().generation()) : wire::Generation{}),
       constraints(model->tokenizer()),
       random(o.seed),
       started_s(c.Now().us / 1'000'000) {
@@ -133,6 +190,7 @@ Replica::Replica(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Replica::~Replica() {
   // The last events still find the server's loops; no handler finds the engine gone.
+  impl_->side.Stop();
   impl_->engine->Drain({});
   impl_->server.reset();
 }

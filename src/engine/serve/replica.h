@@ -40,7 +40,9 @@ struct ReplicaOptions {
   std::string chat_template;          // empty: a line for each message
   bool split_thinking = true;         // <think> ... </think> becomes reasoning_content
   Pooling pooling = Pooling::kLast;   // of /v1/embeddings; kNone: refused
-  uint64_t seed = 0;                  // of ids, and of requests that bring none
+  // Requests that leave sampling fields out get those of the model's generation_config.json.
+  bool model_sampling = true;
+  uint64_t seed = 0;  // of ids, and of requests that bring none
   EngineOptions engine;
 };
 

@@ -3,10 +3,14 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/random.h"
@@ -19,6 +23,7 @@
 #include "wire/openai_chat.h"
 #include "wire/openai_completion.h"
 #include "wire/openai_request.h"
+#include "wire/openai_responses.h"
 
 namespace weir::serve {
 
@@ -28,7 +33,7 @@ class Submission : public std::enable_shared_from_this<Submission> {
  public:
   Submission(Engine& engine, std::shared_ptr<HttpAnswer> answer,
              std::vector<GenerateRequest> requests, size_t at_once);
-  // On the connection's loop, once; from then on events come.
+  // Once; from then on events come.
   void Start(io::HttpExchange& exchange);
 
  private:
@@ -43,6 +48,25 @@ class Submission : public std::enable_shared_from_this<Submission> {
   std::vector<uint64_t> ids_;
   size_t next_ = 0;
   bool cancelled_ = false;
+};
+
+// A thread for what would hold up the connections' loop: a form is bounded in the states it may
+// have, but those may take a second to find. One at a time, in order, at most kMostWaiting more.
+class SideThread {
+ public:
+  static constexpr size_t kMostWaiting = 32;
+  SideThread();
+  ~SideThread();                          // Stop()
+  bool Post(std::function<void()> work);  // false: too many wait, or it was stopped
+  void Stop();                            // finishes what it is at; what waits is dropped
+
+ private:
+  void Run();
+  std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  std::deque<std::function<void()>> waiting_;
+  bool stop_ = false;
+  std::thread thread_;
 };
 
 struct Replica::Impl {
@@ -62,6 +86,13 @@ struct Replica::Impl {
   void Complete(const io::HttpExchangePtr& exchange);
   void Chat(const io::HttpExchangePtr& exchange);
   void Responses(const io::HttpExchangePtr& exchange);
+  // `rest` at once, or on the side thread where a form may have to be compiled first.
+  void Continue(const io::HttpExchangePtr& exchange, bool compiles, std::function<void()> rest);
+  void CompletePrepared(const io::HttpExchangePtr& exchange,
+                        const wire::CompletionRequest& request);
+  void ChatPrepared(const io::HttpExchangePtr& exchange, const wire::ChatRequest& request);
+  void ResponsesPrepared(const io::HttpExchangePtr& exchange,
+                         const wire::ResponsesRequest& request);
   struct Conversation {  // a chat request, ready to be asked
     GenerateRequest generate;
     ChatOutputOptions output;
@@ -95,6 +126,7 @@ struct Replica::Impl {
   ReplicaOptions options;
   const io::Clock& clock;
   const ChatFormat format;
+  const wire::Generation defaults;  // of what a request leaves out
   OutputConstraints constraints;
   std::mutex mutex;  // guards random
   Random random;
@@ -103,6 +135,7 @@ struct Replica::Impl {
   std::unique_ptr<Engine> engine;
   io::HttpRouter router;
   std::unique_ptr<io::HttpServer> server;
+  SideThread side;
 };
 
 // Weir-Key, Weir-Tier, Weir-Deadline-Ms, and a request's priority, as the engine has them.

@@ -178,6 +178,30 @@ TEST(Replica, DrainFinishesStreamsAndRefusesNewRequests) {
   EXPECT_FALSE(io::Fetch({.url = fmt::format("http://127.0.0.1:{}/healthz", server.port)}));
 }
 
+TEST(Replica, WhatARequestLeavesOutIsWhatTheModelsMakersSay) {
+  const io::TempDir dir = *io::TempDir::Create();
+  const model::ModelConfig config = RandomModel(28)->config();
+  ASSERT_TRUE(model::WriteRandomModel(dir.path(), config, 28));
+  ASSERT_TRUE(io::WriteFileAtomically(dir / "generation_config.json",
+                                      R"({"do_sample":false,"top_k":20,"top_p":0.9})"));
+  const auto model = *model::Model::Load(dir.path());
+  const Server makers(model), openai(model, {.model_sampling = false});
+  const auto text = [](const Server& server, Json more) {
+    Json body = {{"prompt", "A weir is"}, {"max_tokens", 24}, {"ignore_eos", true}, {"seed", 3}};
+    body.update(more);
+    return server.Ask("/v1/completions", body)["choices"][0]["text"].get<std::string>();
+  };
+  const std::string greedy = text(openai, {{"temperature", 0}});
+  EXPECT_EQ(text(makers, Json::object()), greedy);
+  EXPECT_NE(text(openai, Json::object()), greedy);
+  // A field that a request gives wins; the others stay the makers'.
+  EXPECT_EQ(text(makers, {{"temperature", 1}}),
+            text(openai, {{"temperature", 1}, {"top_k", 20}, {"top_p", 0.9}}));
+  const Json answer = makers.Ask("/v1/responses", {{"input", "A weir"}, {"max_output_tokens", 2}});
+  EXPECT_EQ(answer["temperature"], 0);
+  EXPECT_EQ(answer["top_p"], 0.9);
+}
+
 TEST(Replica, WhileDrainingItSaysSo) {
   const Server server(RandomModel(29));
   server.replica->engine().StopAdmitting();

@@ -13,6 +13,12 @@ namespace {
 
 constexpr int64_t kDefaultCompletionTokens = 16;  // OpenAI's default for /v1/completions
 
+bool CallsTools(const wire::ChatRequest& request) {
+  using Choice = wire::ToolChoice::Kind;
+  return request.tool_choice.kind == Choice::kRequired ||
+         request.tool_choice.kind == Choice::kNamed;
+}
+
 wire::ApiError BadParam(std::string_view param, std::string_view what) {
   return {.message = fmt::format("'{}' {}", param, what), .param = std::string(param)};
 }
@@ -75,11 +81,30 @@ void Replica::Impl::Ask(const io::HttpExchangePtr& exchange, std::shared_ptr<Htt
 
 // ---- /v1/completions -------------------------------------------------------------------------
 
+void Replica::Impl::Continue(const io::HttpExchangePtr& exchange, bool compiles,
+                             std::function<void()> rest) {
+  if (!compiles) return rest();
+  if (side.Post([exchange, rest = std::move(rest)] {
+        if (!exchange->closed()) rest();
+      })) {
+    return;
+  }
+  exchange->Answer(ErrorResponse(wire::FromError(
+      Error(Code::kResourceExhausted, "too many new forms (schemas, patterns, grammars) at once")
+          .RetryAfter(1))));
+}
+
 void Replica::Impl::Complete(const io::HttpExchangePtr& exchange) {
-  wire::CompletionRequest request;
-  if (auto error = wire::ParseCompletionRequest(exchange->request().body, request)) {
+  const auto request = std::make_shared<wire::CompletionRequest>();
+  if (auto error = wire::ParseCompletionRequest(exchange->request().body, *request, defaults)) {
     return exchange->Answer(ErrorResponse(*error));
   }
+  Continue(exchange, !constraints.Has(request->format),
+           [this, exchange, request] { CompletePrepared(exchange, *request); });
+}
+
+void Replica::Impl::CompletePrepared(const io::HttpExchangePtr& exchange,
+                                     const wire::CompletionRequest& request) {
   std::vector<CompletionPart> parts;
   std::vector<GenerateRequest> requests;
   for (const wire::Prompt& prompt : request.prompts) {
@@ -136,7 +161,7 @@ std::optional<wire::ApiError> Replica::Impl::PrepareChat(const wire::ChatRequest
       .id_seed = NextRandom()};
   generate.show_tokens = format.Shown(tools);
   wire::OutputFormat form = request.format;
-  if (request.tool_choice.kind == Choice::kRequired || request.tool_choice.kind == Choice::kNamed) {
+  if (CallsTools(request)) {
     Result<std::string> grammar =
         templates::ToolGrammar(format.tool_format(), *request.tools, request.tool_choice.name,
                                request.parallel_tool_calls);
@@ -147,11 +172,20 @@ std::optional<wire::ApiError> Replica::Impl::PrepareChat(const wire::ChatRequest
 }
 
 void Replica::Impl::Chat(const io::HttpExchangePtr& exchange) {
-  wire::ChatRequest request;
+  const auto request = std::make_shared<wire::ChatRequest>();
+  if (auto error = wire::ParseChatRequest(exchange->request().body, *request, defaults)) {
+    return exchange->Answer(ErrorResponse(*error));
+  }
+  Continue(exchange, CallsTools(*request) || !constraints.Has(request->format),
+           [this, exchange, request] { ChatPrepared(exchange, *request); });
+}
+
+void Replica::Impl::ChatPrepared(const io::HttpExchangePtr& exchange,
+                                 const wire::ChatRequest& request) {
   Conversation conversation;
-  auto error = wire::ParseChatRequest(exchange->request().body, request);
-  if (!error) error = PrepareChat(request, exchange->request(), "messages", conversation);
-  if (error) return exchange->Answer(ErrorResponse(*error));
+  if (auto error = PrepareChat(request, exchange->request(), "messages", conversation)) {
+    return exchange->Answer(ErrorResponse(*error));
+  }
   wire::AnswerHead head{.id = fmt::format("chatcmpl-{:016x}", NextRandom()),
                         .created_s = NowSeconds(),
                         .model = request.model.empty() ? options.name : request.model};
@@ -164,11 +198,20 @@ void Replica::Impl::Chat(const io::HttpExchangePtr& exchange) {
 }
 
 void Replica::Impl::Responses(const io::HttpExchangePtr& exchange) {
-  wire::ResponsesRequest request;
+  const auto request = std::make_shared<wire::ResponsesRequest>();
+  if (auto error = wire::ParseResponsesRequest(exchange->request().body, *request, defaults)) {
+    return exchange->Answer(ErrorResponse(*error));
+  }
+  Continue(exchange, CallsTools(request->chat) || !constraints.Has(request->chat.format),
+           [this, exchange, request] { ResponsesPrepared(exchange, *request); });
+}
+
+void Replica::Impl::ResponsesPrepared(const io::HttpExchangePtr& exchange,
+                                      const wire::ResponsesRequest& request) {
   Conversation conversation;
-  auto error = wire::ParseResponsesRequest(exchange->request().body, request);
-  if (!error) error = PrepareChat(request.chat, exchange->request(), "input", conversation);
-  if (error) return exchange->Answer(ErrorResponse(*error));
+  if (auto error = PrepareChat(request.chat, exchange->request(), "input", conversation)) {
+    return exchange->Answer(ErrorResponse(*error));
+  }
   wire::ResponseAnswer told(NextRandom(), NowSeconds(),
                             request.chat.model.empty() ? options.name : request.chat.model,
                             request);
