@@ -2,7 +2,7 @@
 // same file in the same run.
 //
 //   serve_bench SECTION... [--type q8_0] [--rounds 5] [--threads N] [--models /tmp] [--rate 1.5]
-//               [--peer bench/llama_cpp | --no-peer] [--json FILE]
+//               [--peer bench/llama_cpp | --no-peer] [--isa avx2] [--json FILE]
 //
 //   make        writes the model file
 //   limits      what the machine can do: read bandwidth, operations a second on registers
@@ -13,14 +13,16 @@
 //   poisson     open-loop arrivals, short and long prompts: goodput (TTFT <= 2 s, TPOT <= 150 ms)
 //   neighbours  p99 TTFT of short prompts, alone and beside long ones (Weir alone)
 //   speculate   one stream of text that repeats, with and without prompt lookup (Weir alone)
-//   overheads   logprobs, an adapter; what of a step is not arithmetic (Weir alone)
+//   overheads   logprobs, an adapter, a JSON schema; what of a step is not arithmetic (Weir alone)
 //   start       from the start of a process to its first token; memory (Weir alone)
 //
 // Each section takes less than 75 seconds for one type. Rounds alternate between Weir and the peer,
 // so that whatever else the machine does falls on both; medians, spread and the median of the
 // ratios pair by pair are printed, and beside them the limit measured in this run: decoding reads
 // every matrix but the embedding once a token, prefill multiplies them all (the head for the last
-// token alone). Drafts are off but in `speculate`. Keys and values are f16, as the peer's.
+// token alone). Drafts are off but in `speculate`. Keys and values are f16, as the peer's. --isa
+// holds Weir to an instruction set; to hold llama.cpp to AVX2, give --peer a copy of its folder in
+// which libggml-cpu-haswell.so is the best of the libggml-cpu-*.so.
 #include <fmt/format.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -31,6 +33,7 @@
 #include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -45,6 +48,7 @@
 #include "engine/kernels/kernels.h"
 #include "engine/model/safetensors.h"
 #include "engine/serve/engine.h"
+#include "engine/serve/output_constraint.h"
 #include "io/clock.h"
 #include "io/files.h"
 #include "serve_model.h"
@@ -62,7 +66,7 @@ constexpr double kGoodTtftMs = 2000, kGoodTpotMs = 150;
 
 struct Flags {
   std::vector<std::string> sections;
-  std::string type = "q8_0", models = "/tmp", peer = "bench/llama_cpp", json, child;
+  std::string type = "q8_0", models = "/tmp", peer = "bench/llama_cpp", isa, json, child;
   int rounds = 5, threads = static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
   double rate = 1.5;
 };
@@ -118,11 +122,13 @@ Limits Measure(int threads) {
   kernels::ThreadPool pool(threads);
   Limits limits;
   constexpr int64_t kBytes = int64_t{512} << 20;
-  const std::vector<std::byte> memory(kBytes, std::byte{1});
+  kernels::WeightMemory weights;  // lying as weights do
+  const std::shared_ptr<std::byte> memory = weights.Take(kBytes);
+  std::memset(memory.get(), 1, kBytes);
   uint64_t sum = 0;
   for (int i = 0; i < 6; ++i) {
     const double begin = Now();
-    sum += kernels::ReadAll(&pool, memory.data(), kBytes);
+    sum += kernels::ReadAll(&pool, memory.get(), kBytes);
     limits.bytes_per_second = std::max(limits.bytes_per_second, kBytes / (Now() - begin));
   }
   const auto peak = [&](kernels::Unit unit) {
@@ -163,9 +169,13 @@ Work WorkOf(const model::Model& model) {
   return work;
 }
 
+// As `weir serve` does it.
+Result<std::shared_ptr<const model::Model>> LoadModel(const std::string& path, int threads) {
+  kernels::ThreadPool pool(threads);
+  return model::Model::Load(path, &pool);
+}
 Result<std::shared_ptr<const model::Model>> LoadModel(const Flags& flags) {
-  const std::string path = TRY(bench::BenchModel(flags.models, flags.type));
-  return model::Model::Load(path);
+  return LoadModel(TRY(bench::BenchModel(flags.models, flags.type)), flags.threads);
 }
 
 serve::EngineOptions Options(const Flags& flags) {
@@ -452,6 +462,16 @@ Status Overheads(const Flags& flags) {
   const auto plain = bench::OurRunner(*engine);
   const auto judged = bench::OurRunner(*engine, {.logprobs = 5});
   const auto adapted = bench::OurRunner(*engine, {.adapter = "a"});
+  serve::OutputConstraints forms(model->tokenizer());
+  // An array that 24 tokens do not end.
+  const auto form =
+      TRY(forms.For({.kind = wire::OutputFormat::Kind::kJsonSchema,
+                     .text = R"({"type":"array","minItems":99,"items":{"type":"object",)"
+                             R"("properties":{"name":{"type":"string"},"n":{"type":"integer"}},)"
+                             R"("required":["name","n"]}})"},
+                    /*thinks=*/false));
+  const auto formed = bench::OurRunner(*engine, {.constraint = form});
+  const Both schema = TRY(Alternate(flags, *formed, plain.get(), eight, TokensPerSecond));
   const Both logprobs = TRY(Alternate(flags, *judged, plain.get(), eight, TokensPerSecond));
   const Both adapter = TRY(Alternate(flags, *adapted, plain.get(), eight, TokensPerSecond));
   const auto say = [&](const char* what, const Both& b) {
@@ -461,6 +481,7 @@ Status Overheads(const Flags& flags) {
   };
   say("8 streams, logprobs 5", logprobs);
   say("8 streams, LoRA 16", adapter);
+  say("8 streams, JSON schema", schema);
   const serve::EngineStats stats = engine->stats();
   fmt::print(
       "        of a step {:.2f}% is not arithmetic\n",
@@ -479,7 +500,7 @@ int64_t StatusBytes(const char* field) {
 
 // What a fresh process does: load, start, one token of a short prompt.
 Status StartChild(const Flags& flags) {
-  const auto model = TRY(model::Model::Load(flags.child));
+  const auto model = TRY(LoadModel(flags.child, flags.threads));
   const io::RealClock clock;
   const auto engine = TRY(serve::Engine::Create(model, Options(flags), clock));
   const auto ours = bench::OurRunner(*engine);
@@ -516,6 +537,13 @@ Status Start(const Flags& flags) {
 }
 
 Status Run(const Flags& flags) {
+  if (!flags.isa.empty()) {
+    const auto isa = kernels::IsaNamed(flags.isa);
+    if (!isa || !kernels::SetIsa(*isa)) {
+      return Error(Code::kInvalidArgument, "--isa: not offered on this machine: " + flags.isa)
+          .Hint("plain, avx2 or avx512");
+    }
+  }
   if (!flags.child.empty()) return StartChild(flags);
   utsname machine{};
   uname(&machine);
@@ -568,6 +596,8 @@ int main(int argc, char** argv) {
       flags.peer = value();
     } else if (flag == "--no-peer") {
       flags.peer.clear();
+    } else if (flag == "--isa") {
+      flags.isa = value();
     } else if (flag == "--json") {
       flags.json = value();
     } else if (flag == "--child") {

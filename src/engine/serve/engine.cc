@@ -38,6 +38,14 @@ Status CheckOptions(EngineOptions& options, const model::ModelConfig& config) {
   return {};
 }
 
+// 0 where some layer sees all.
+int64_t WidestWindow(const model::ModelConfig& config) {
+  for (int layer = 0; layer < config.layers; ++layer) {
+    if (!config.IsSliding(layer)) return 0;
+  }
+  return config.sliding_window;
+}
+
 }  // namespace
 
 std::vector<uint64_t> PrefixHashes(std::span<const int32_t> tokens, int root) {
@@ -57,7 +65,8 @@ Engine::Impl::Impl(std::shared_ptr<const model::Model> m, const EngineOptions& o
       options(o),
       clock(c),
       cache(model->config(), blocks, options.kv_type),
-      tree(cache, 1 + static_cast<int>(o.adapters.size())) {
+      tree(cache, 1 + static_cast<int>(o.adapters.size())),
+      window(WidestWindow(model->config())) {
   stats.kv_blocks = blocks;
   stats.kv_bytes_per_token = KvCache::BytesPerToken(model->config(), options.kv_type);
   stats.max_batch = options.max_batch;

@@ -60,7 +60,8 @@ struct Sequence {
   std::vector<int32_t> tokens;   // prompt, then what was generated
   std::vector<uint64_t> prefix;  // hash of all tokens up to the end of block i of the prompt
   int64_t computed = 0;          // of tokens, in the KV cache
-  std::vector<int32_t> blocks;
+  std::vector<int32_t> blocks;   // -1: let go, behind every layer's window
+  bool let_go = false;           // then nothing of it goes into the prefix tree any more
   PrefixTree::Cursor cursor;
   PrefixTree::Match match;  // while it waits and is looked at
   Answer answer;
@@ -125,6 +126,7 @@ struct Engine::Impl {
   void HarvestPrompt(Sequence& s, const Piece& piece, Event& event);
   void Pool(Sequence& s, const Piece& piece, Event& event);
   void Keep(Sequence& s);                         // its whole blocks, in the prefix tree
+  void LetGo(Sequence& s);                        // what no query to come can see
   void Free(Sequence& s);                         // all it has
   void Fork(Sequence& parent, SequencePtr fork);  // after its first token
   void Tell(Sequence& s, Event event);            // queues the event
@@ -142,6 +144,7 @@ struct Engine::Impl {
   // The engine's thread alone.
   KvCache cache;
   PrefixTree tree;
+  const int64_t window;  // positions that a query sees in any layer; 0: all
   Flows flows;
   StepTimes times;
   std::vector<SequencePtr> running;  // in order of admission

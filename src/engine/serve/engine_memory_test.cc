@@ -99,6 +99,46 @@ TEST(EngineMemory, PreemptionIsNeverSeenByTheClient) {
   }
 }
 
+// A model all of whose layers see 7 positions needs two blocks of a sequence, however long it is.
+TEST(EngineMemory, BlocksBehindEveryLayersWindowGoToOthers) {
+  const io::TempDir dir = *io::TempDir::Create();
+  const model::ModelConfig config = model::TinyConfig(model::Architecture::kMistral);
+  ASSERT_TRUE(model::WriteRandomModel(dir.path(), config, 40));
+  const auto model = *model::Model::Load(dir.path());
+  const int64_t block = KvCache::BytesPerToken(config, KvType::kF32) * kKvBlockTokens;
+  for (const bool prefix_cache : {true, false}) {
+    SCOPED_TRACE(prefix_cache);
+    const auto roomy = Make(model);
+    // Whole, the first two sequences would need 16 blocks and the three forks of each prompt more.
+    const auto tight =
+        Make(model, {.max_batch = 4, .kv_bytes = 14 * block, .prefix_cache = prefix_cache});
+    Random random(41);
+    const auto ask = [&](Engine& engine, const std::vector<GenerateRequest>& requests) {
+      std::vector<std::future<std::vector<Outcome>>> futures;
+      for (const GenerateRequest& request : requests) futures.push_back(StartAll(engine, request));
+      std::vector<std::string> texts;
+      for (auto& future : futures) {
+        for (const Outcome& o : future.get()) texts.push_back(o.text);
+      }
+      return texts;
+    };
+    const std::vector<GenerateRequest> two = {Sampled(RandomPrompt(random, 10), 240, 1),
+                                              Sampled(RandomPrompt(random, 10), 240, 2)};
+    EXPECT_EQ(ask(*tight, two), ask(*roomy, two));
+    EXPECT_EQ(tight->stats().preemptions, 0u);
+    // Long prompts, a common beginning, answers that fork while older blocks are gone.
+    const std::vector<int32_t> system = RandomPrompt(random, 70);
+    std::vector<GenerateRequest> many;
+    for (uint64_t i = 0; i < 6; ++i) {
+      many.push_back(Sampled(Joined(system, RandomPrompt(random, 20 * i + 1)), 80, i));
+      many.back().n = 1 + static_cast<int>(i % 3);
+    }
+    EXPECT_EQ(ask(*tight, many), ask(*roomy, many));
+    EXPECT_TRUE(tight->Drain(Duration::Seconds(60)));
+    ExpectIdle(*tight);
+  }
+}
+
 TEST(EngineMemory, AnswersOfOnePromptEqualThoseAskedForSingly) {
   const auto model = RandomModel(28);
   Random random(29);

@@ -94,7 +94,7 @@ RunningSequence Engine::Impl::Describe(const Sequence& s, bool scarce) const {
   // Who may be preempted is asked only where blocks may run out: this reads every block.
   if (!scarce) return out;
   for (const int32_t block : s.blocks) {
-    if (cache.Holders(block) == (cache.Cached(block) ? 2 : 1)) ++out.own_blocks;
+    if (block >= 0 && cache.Holders(block) == (cache.Cached(block) ? 2 : 1)) ++out.own_blocks;
   }
   return out;
 }
@@ -102,7 +102,7 @@ RunningSequence Engine::Impl::Describe(const Sequence& s, bool scarce) const {
 // Whether a sequence in its prompt will bring the next block that another one lacks.
 bool Engine::Impl::PromisesPrefix(const Sequence& computes, const Sequence& waits) const {
   const size_t next = waits.match.blocks.size();
-  return next < computes.prefix.size() && next < waits.prefix.size() &&
+  return !computes.let_go && next < computes.prefix.size() && next < waits.prefix.size() &&
          computes.prefix[next] == waits.prefix[next] &&
          computes.request->ask.tier <= waits.request->ask.tier &&
          computes.cursor.blocks <= static_cast<int64_t>(next) &&

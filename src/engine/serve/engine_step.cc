@@ -244,7 +244,8 @@ void Engine::Impl::Settle(const StepPlan::Work& work, Outcome& out, Duration now
   }
   charge += kDecodeCharge * static_cast<double>(out.tokens + static_cast<int>(out.forks.size()));
   flows.Charge(request.flow, charge);
-  if (options.prefix_cache) Keep(s);
+  Keep(s);
+  LetGo(s);
   if (out.tokens > 0) {
     counts.generated_tokens += static_cast<uint64_t>(out.tokens);
     s.turn += out.tokens;
@@ -294,7 +295,10 @@ void Engine::Impl::Fork(Sequence& parent, SequencePtr fork) {
     return;
   }
   fork->blocks.assign(parent.blocks.begin(), parent.blocks.begin() + static_cast<ptrdiff_t>(whole));
-  for (const int32_t block : fork->blocks) cache.Share(block);
+  for (const int32_t block : fork->blocks) {
+    if (block >= 0) cache.Share(block);
+  }
+  fork->let_go = parent.let_go;
   if (rest) {
     fork->blocks.push_back(TakeBlocks(1)[0]);
     cache.Copy(parent.blocks[whole], fork->blocks.back());
@@ -305,14 +309,37 @@ void Engine::Impl::Fork(Sequence& parent, SequencePtr fork) {
 }
 
 void Engine::Impl::Keep(Sequence& s) {
-  if (!options.prefix_cache) return;
+  if (!options.prefix_cache || s.let_go) return;
   if (s.computed / kKvBlockTokens <= s.cursor.blocks) return;
   tree.Insert(s.request->root, std::span(s.tokens).first(static_cast<size_t>(s.computed)), s.blocks,
               s.cursor);
 }
 
+// Where every layer slides, old blocks are never read again. While there is room they stay, for
+// others that begin alike; then those that this sequence alone holds are given back, and what
+// follows them in the prefix tree leaves it: nobody could find it any more.
+void Engine::Impl::LetGo(Sequence& s) {
+  if (window == 0 || Available() >= cache.total_blocks() / 4) return;
+  const int64_t unseen = (s.computed + 1 - window) / kKvBlockTokens;
+  const auto block = [&s](int64_t i) -> int32_t& { return s.blocks[static_cast<size_t>(i)]; };
+  int64_t from = std::max<int64_t>(0, unseen);
+  while (from > 0) {
+    const int32_t b = block(from - 1);
+    if (b >= 0 && cache.Holders(b) != (cache.Cached(b) ? 2 : 1)) break;
+    --from;
+  }
+  for (int64_t i = from; i < unseen; ++i) {
+    if (block(i) < 0) continue;
+    s.let_go = true;
+    s.cursor = {};
+    tree.Uproot(block(i));
+    cache.Release(block(i));
+    block(i) = -1;
+  }
+}
+
 void Engine::Impl::Free(Sequence& s) {
-  if (options.prefix_cache && s.computed > 0) {
+  if (options.prefix_cache && s.computed > 0 && !s.let_go) {
     Keep(s);
     tree.InsertRest(s.request->root, std::span(s.tokens).first(static_cast<size_t>(s.computed)),
                     s.blocks, s.cursor);
@@ -320,6 +347,7 @@ void Engine::Impl::Free(Sequence& s) {
   tree.Release(s.blocks);
   s.blocks.clear();
   s.cursor = {};
+  s.let_go = false;
   s.computed = 0;
   s.draft.clear();
   if (draft_model) draft_model->Forget(s.order);

@@ -212,6 +212,7 @@ void PrefixTree::InsertRest(int root, std::span<const int32_t> tokens, std::vect
 void PrefixTree::Release(std::span<const int32_t> blocks) {
   ++tick_;
   for (const int32_t block : blocks) {
+    if (block < 0) continue;
     const int32_t node = node_of_block_[static_cast<size_t>(block)];
     cache_.Release(block);
     if (node >= 0) Touch(node);
@@ -221,6 +222,18 @@ void PrefixTree::Release(std::span<const int32_t> blocks) {
 bool PrefixTree::Evictable(int32_t index) const {
   const Node& node = nodes_[static_cast<size_t>(index)];
   return node.parent != kUnused && node.children.empty() && cache_.Holders(node.block) == 1;
+}
+
+void PrefixTree::Uproot(int32_t block) {
+  const int32_t first = node_of_block_[static_cast<size_t>(block)];
+  if (first < 0) return;
+  // Each after all of its children: found from the front, removed from the back.
+  std::vector<int32_t> below = {first};
+  for (size_t i = 0; i < below.size(); ++i) {
+    const std::vector<int32_t>& children = nodes_[static_cast<size_t>(below[i])].children;
+    below.insert(below.end(), children.begin(), children.end());
+  }
+  for (size_t i = below.size(); i-- > 0;) Remove(below[i]);
 }
 
 int64_t PrefixTree::Evict(int64_t n) {

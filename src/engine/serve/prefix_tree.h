@@ -67,8 +67,11 @@ class PrefixTree {
   // The cursor behind a match's whole blocks.
   Cursor At(const Match& match) const;
 
-  // Gives a sequence's blocks back: those in the tree stay there.
+  // Gives a sequence's blocks back (negative: it has none there): those in the tree stay there.
   void Release(std::span<const int32_t> blocks);
+  // Takes the block's node, where it has one, and all that follow it out of the tree. Who holds
+  // their blocks keeps them; nobody but holders of `block` does.
+  void Uproot(int32_t block);
   // Frees up to n blocks that the tree alone holds; how many.
   int64_t Evict(int64_t n);
 

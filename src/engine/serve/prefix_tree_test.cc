@@ -99,6 +99,31 @@ TEST(PrefixTree, TwinsAreSwappedForTheFirst) {
   EXPECT_EQ(cache.free_blocks() + cache.cached_blocks(), 20);
 }
 
+TEST(PrefixTree, WhatIsUprootedStaysWithItsHoldersAlone) {
+  KvCache cache(kTiny, 20);
+  PrefixTree tree(cache, 1);
+  Tokens longer = Text(4 * kKvBlockTokens);
+  Seq other{.tokens = Text(3 * kKvBlockTokens)};
+  for (size_t i = 2 * kKvBlockTokens; i < other.tokens.size(); ++i) other.tokens[i] = 77;
+  Begin(cache, tree, other);
+  Finish(tree, other);  // its third block hangs below the second of what follows
+  Seq s{.tokens = longer};
+  Begin(cache, tree, s);
+  tree.Insert(0, s.tokens, s.blocks, s.cursor);
+  EXPECT_EQ(tree.nodes(), 5);
+  tree.Uproot(s.blocks[1]);
+  EXPECT_EQ(tree.nodes(), 1);
+  EXPECT_EQ(cache.cached_blocks(), 0);
+  EXPECT_EQ(cache.free_blocks(), 16) << "the other's third block is free, four are held";
+  tree.Uproot(s.blocks[2]);  // not there any more: nothing happens
+  tree.CheckInvariants();
+  cache.Release(s.blocks[1]);
+  s.blocks[1] = -1;
+  tree.Release(s.blocks);
+  EXPECT_EQ(cache.free_blocks() + cache.cached_blocks(), 20);
+  tree.CheckInvariants();
+}
+
 TEST(PrefixTree, EvictsTheLeastRecentlyUsedLeafAndNothingThatIsHeld) {
   KvCache cache(kTiny, 12);
   PrefixTree tree(cache, 1);
