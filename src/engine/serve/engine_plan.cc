@@ -219,7 +219,7 @@ void Engine::Impl::Admit(Sequence& s, Duration now) {
   if (s.match.partial >= 0) {
     s.blocks.push_back(TakeBlocks(1)[0]);
     cache.Copy(s.match.partial, s.blocks.back());
-    cache.Release(s.match.partial);
+    tree.Release({&s.match.partial, 1});  // by the tree: it may be evicted again from now on
   }
   s.match = {};
   if (request.seen) {
