@@ -28,7 +28,9 @@ bool Answer::Ends(int32_t token) const {
   const std::vector<int32_t>& own = request_.stop_tokens;
   if (std::find(own.begin(), own.end(), token) != own.end()) return true;
   const std::vector<int32_t>& stops = tokenizer_.stop_tokens();
-  return !request_.ignore_eos && std::find(stops.begin(), stops.end(), token) != stops.end();
+  // Of an answer that is held to a form they are its end, whatever else is ignored.
+  const bool count = !request_.ignore_eos || follower_ != nullptr;
+  return count && std::find(stops.begin(), stops.end(), token) != stops.end();
 }
 
 wire::TokenLogprob Answer::Judge(std::span<const float> logits, int32_t token) const {

@@ -202,6 +202,18 @@ TEST(Replica, WhatARequestLeavesOutIsWhatTheModelsMakersSay) {
   EXPECT_EQ(answer["top_p"], 0.9);
 }
 
+// The stop token that a complete form asks for used to be accepted as text, and the next one was a
+// bug.
+TEST(Replica, ACompleteFormEndsAnAnswerThatIgnoresTheModelsEnd) {
+  const Server server(RandomModel(31));
+  const Json choice = server.Ask("/v1/completions", {{"prompt", "b"},
+                                                     {"max_tokens", 30},
+                                                     {"ignore_eos", true},
+                                                     {"guided_regex", "[ab]{2}"}})["choices"][0];
+  EXPECT_EQ(choice["text"].get<std::string>().size(), 2u);
+  EXPECT_EQ(choice["finish_reason"], "stop");
+}
+
 TEST(Replica, WhileDrainingItSaysSo) {
   const Server server(RandomModel(29));
   server.replica->engine().StopAdmitting();
