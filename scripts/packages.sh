@@ -16,6 +16,8 @@ build_packages=(
   "libsqlite3-dev|the embedded store"
   "libsodium-dev|hashes and keys"
   "zlib1g-dev|compressed documentation"
+  "coinor-libclp-dev|linear programs of the planner"
+  "coinor-libcbc-dev|whole-number programs of the planner"
   "nodejs|builds the dashboard"
 )
 # npm comes with Node.js from elsewhere on some machines, and as a package of its own in Debian.

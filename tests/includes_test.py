@@ -9,7 +9,7 @@ import re
 import sys
 
 ROWS = {"base": 0, "io": 1, "wire": 1, "kernels": 2.0, "model": 2.1, "grammar": 2.15, "template": 2.15, "train": 2.2, "serve": 2.2, "compress": 2.3,
-        "sched": 2, "blueprint": 2, "market": 2, "learn": 2, "data": 2, "guard": 2, "control": 3, "gateway": 4, "app": 5}
+        "sched": 2, "blueprint": 2, "plan": 2, "market": 2, "learn": 2, "data": 2, "guard": 2, "control": 3, "gateway": 4, "app": 5}
 
 
 def folder_of(path):
