@@ -19,6 +19,9 @@ int main(int argc, char** argv) {
   AddDoctorCommand(app, exit_status);
   AddVersionCommand(app, exit_status);
   AddBlueprintCommand(app, exit_status);
+  AddOfferCommand(app, exit_status);
+  AddContractCommand(app, exit_status);
+  AddSpendCommand(app, exit_status);
   AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);
   AddServeCommand(app, exit_status);
