@@ -1,7 +1,7 @@
 // bench/viral_day: a product goes viral in a lab that trains on everything it has.
 //
-//   viral_day [--shared DIR] [--out DIR] [--days N] [--from N] [--seed N] [--policy NAMES] [--fleet
-//   N]
+//   viral_day [--shared DIR] [--out DIR] [--days N] [--from N] [--seed N] [--policy NAMES]
+//             [--fleet N] [--threads N] [--set OPTION=VALUE]...
 //
 // Research  the jobs of SenseTime's Venus cluster, from day 14 on, on 256, 512 and 768
 // accelerators. Product   the demand of both ServeGen models, repeated every 14 days for as long as
@@ -24,13 +24,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
+#include <map>
 #include <thread>
 
 #include "control/sim/run.h"
 #include "control/sim/traces/format.h"
 #include "io/files.h"
 #include "io/line_reader.h"
+#include "lab/sched/policy.h"
 
 namespace weir::sim {
 namespace {
@@ -40,6 +41,7 @@ struct Options {
   int64_t days = 0, from = 14, only = 0;
   uint64_t seed = 1;
   int threads = 1;
+  std::map<std::string, std::string> set;  // options of the policy, for a look at what they do
 };
 
 // The median price on demand of one V100-class accelerator in the offers at hand; 2.5 USD without.
@@ -85,8 +87,13 @@ FleetSpec FleetOf(int64_t research, int64_t own, double price) {
     service.rate_per_replica = rate;
     fleet.services.push_back(std::move(service));
   }
-  fleet.policy.loan_term = Duration::Seconds(6 * 3600);
   return fleet;
+}
+
+// The defaults, but for the loan's term.
+Result<sched::Policy> PolicyOf(std::map<std::string, std::string> set) {
+  set.try_emplace("loan_term", "6h");
+  return sched::PolicyFrom(set);
 }
 
 // What was to be shown of Weir's policy, one sentence each, and the bound where it is missed.
@@ -161,11 +168,13 @@ Status RunFleet(int64_t research, const Options& options, const Trace& trace, bo
   scenario_options.from = Duration::Seconds(options.from * 86'400);
   scenario_options.length = Duration::Seconds(options.days * 86'400);
   // Once to learn what product owns, then with nodes for it.
-  const Scenario first = TRY(MakeScenario(FleetOf(research, 512, price), trace, scenario_options));
+  FleetSpec fleet = FleetOf(research, 512, price);
+  const Scenario first = TRY(MakeScenario(fleet, trace, scenario_options));
   int64_t own = 0;
   for (const SimService& service : first.services) own += service.own_slots;
-  const Scenario scenario =
-      TRY(MakeScenario(FleetOf(research, own, price), trace, scenario_options));
+  fleet = FleetOf(research, own, price);
+  fleet.policy = TRY(PolicyOf(options.set));
+  const Scenario scenario = TRY(MakeScenario(std::move(fleet), trace, scenario_options));
   const auto policies = TRY(PoliciesNamed(options.policies));
 
   const auto began = std::chrono::steady_clock::now();
@@ -226,6 +235,8 @@ int Main(int argc, char** argv) {
       options.only = std::atoll(value.c_str());
     else if (flag == "--seed")
       options.seed = static_cast<uint64_t>(std::atoll(value.c_str()));
+    else if (flag == "--set" && value.find('=') != std::string::npos)
+      options.set[value.substr(0, value.find('='))] = value.substr(value.find('=') + 1);
     else if (flag == "--threads")
       options.threads = std::atoi(value.c_str());
     else {
