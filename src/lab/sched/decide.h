@@ -116,7 +116,9 @@ struct Policy {
   double spread_slot_s = 5;   // lost work that one more slot from a team that lent its share weighs
   bool operator==(const Policy&) const = default;
   bool break_jobs = true;  // a job without checkpoints may be stopped when nothing else is left
-  Duration grow_payback = Duration::Minutes(1);     // growth must win back its restart in so long
+  Duration grow_payback = Duration::Minutes(10);  // growth must win back what it loses in so long
+  double lose_share = 0.01;  // of the time it has run: most that a job loses for other research
+  Duration pause_price = Duration::Minutes(2);  // a pause weighs as much work of the job's slots
   Duration gang_hold_after = Duration::Minutes(2);  // a job that waited so long collects free slots
   Duration drain_backlog = Duration::Seconds(5);    // a queue is to be served off in so long
   Duration cheaper_wait = Duration::Seconds(10);    // what a cheaper version gets before a loan

@@ -111,6 +111,19 @@ TEST(Decide, IdleSlotsAreLentBeforeAnyJobIsAsked) {
   EXPECT_EQ(w.Ready("chat"), 3);
 }
 
+// A job was stopped for every wiggle of a forecast, though the replicas had room for what came.
+TEST(Decide, AForecastStopsNobodyWhileThereIsRoom) {
+  for (const double foreseen : {7.0, 18.0}) {
+    TestWorld w = SmallLab();
+    w.foreseen = foreseen;
+    w.load = [](const std::string&, double) { return 2.0; };
+    w.Run(40);
+    EXPECT_EQ(w.s.loans.size(), foreseen > 10 ? 1u : 0u)
+        << "one replica serves ten a second, at seven another is wanted\n"
+        << w.LastLog();
+  }
+}
+
 TEST(Decide, KeepsToTheLendLimitAndShedsTheRestInTheOpen) {
   TestWorld w = SmallLab();
   w.s.teams[0].lend_limit_slots = 1;
@@ -211,11 +224,14 @@ TEST(Decide, AGangBeyondTheLabIsExplained) {
 TEST(Decide, AWaitingJobOfTheSameTeamShrinksTheElasticOne) {
   TestWorld w = SmallLab();
   w.Run(30);
-  w.AddJob("research", 1, 1, 10);
+  w.policy.lose_share = 1;
+  w.AddJob("research", 1, 1, 40);
   w.Run(6);
+  EXPECT_EQ(w.SlotsOf("job-002"), 0) << "its waiting has not cost as much as the stop would";
+  w.Run(34);
   EXPECT_EQ(w.SlotsOf("job-002"), 1) << w.LastLog();
   EXPECT_EQ(w.SlotsOf("job-001"), 2);
-  w.Run(40);
+  w.Run(80);
   EXPECT_EQ(w.SlotsOf("job-001"), 3) << "it grows back" << w.LastLog();
 }
 

@@ -12,21 +12,26 @@ namespace weir::sched {
 namespace {
 
 constexpr int64_t kLeast = 3;  // runs before a depth is believed
-constexpr double kForget = 8;  // runs after which half of a mean is forgotten
 constexpr size_t kMostKeys = 200'000;
 constexpr double kNineOfTen = 2.303;  // -ln(0.1): of a Laplace distribution with mean distance 1
 // A shallower depth is preferred when it has missed by this much less.
 constexpr double kSurer = 0.7;
 constexpr int kDepths = 5;
+// Runs after which half of a mean is forgotten: the more unlike the runs are, the more of them it
+// takes to know their middle.
+constexpr std::array<double, kDepths> kForget = {8, 8, 32, 128, 128};
 constexpr std::array<std::string_view, kDepths> kFrom = {
     "runs of this name by this user", "runs of like names by this user",
     "runs of this size by this user", "runs of this size in this team", "all runs"};
 
 std::array<std::string, kDepths> KeysOf(const RunFacts& run) {
   const int size = std::bit_width(static_cast<uint64_t>(std::max<int64_t>(run.slots, 1)));
-  return {fmt::format("n|{}|{}|{}", run.user, run.team, run.name),
-          fmt::format("s|{}|{}", run.user, StemOf(run.name)),
-          fmt::format("u|{}|{}", run.user, size), fmt::format("t|{}|{}", run.team, size), "all"};
+  // What is not told does not make runs alike: those keys are left empty.
+  const bool user = !run.user.empty(), name = !run.name.empty();
+  return {name ? fmt::format("n|{}|{}|{}", run.user, run.team, run.name) : "",
+          name && user ? fmt::format("s|{}|{}", run.user, StemOf(run.name)) : "",
+          user ? fmt::format("u|{}|{}", run.user, size) : "",
+          fmt::format("t|{}|{}", run.team, size), "all"};
 }
 
 }  // namespace
@@ -56,14 +61,17 @@ void RunHistory::Note(const RunFacts& run, Duration took) {
     ++judged_;
   }
   ++noted_;
+  int depth = 0;
   for (std::string& key : KeysOf(run)) {
+    const double forget = kForget[static_cast<size_t>(depth++)];
+    if (key.empty()) continue;
     Kept& k = kept_[key];
     if (k.used != 0) by_use_.erase(k.used);
     k.used = ++uses_;
     by_use_.emplace(k.used, std::move(key));
     const double miss = std::fabs(log_s - k.mean);
     // The first runs count as a plain mean, later ones fade.
-    const double fade = 1 - std::exp2(-1 / kForget);
+    const double fade = 1 - std::exp2(-1 / forget);
     const double a = std::max(fade, 1.0 / static_cast<double>(k.runs + 1));
     if (k.runs > 0) {
       const double b = std::max(fade, 1.0 / static_cast<double>(k.runs));
@@ -84,7 +92,7 @@ RunEstimate RunHistory::Estimate(const RunFacts& run) const {
   RunEstimate out;
   int depth = 0;
   for (const std::string& key : KeysOf(run)) {
-    const auto it = kept_.find(key);
+    const auto it = key.empty() ? kept_.end() : kept_.find(key);
     if (it != kept_.end() && it->second.runs >= kLeast &&
         (best == nullptr || it->second.missed < kSurer * best->missed)) {
       best = &it->second;

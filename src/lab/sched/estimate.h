@@ -3,9 +3,10 @@
 // The history of a job is looked for at four depths, from the closest: (user, team, name), (user,
 // name's stem), (user, size), (team, size); then all jobs. The name's stem is the name without the
 // digits and hashes that tell one run from the next. The closest depth that has kLeast runs
-// answers; a shallower one does when it has been much surer than the deeper. Each depth keeps, of
-// the logarithm of the slot-independent run time, a mean that forgets (half of it after kForget
-// runs) and a mean distance from it; and how well it has predicted so far.
+// answers; a shallower one does when it has been much surer than the deeper. A depth whose user or
+// name was not told does not count. Each depth keeps, of the logarithm of the slot-independent run
+// time, a mean that forgets (half of it after kForget runs, more for the shallower) and a mean
+// distance from it; and how well it has predicted so far.
 //
 //   expected   = exp(mean)                          the median, for times that spread in ratios
 //   error      = exp(kNineOfTen * distance) - 1     9 of 10 lie within expected / (1 + error) ..

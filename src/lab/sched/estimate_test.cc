@@ -23,6 +23,19 @@ TEST(Estimate, KnowsNothingBeforeThreeRunsAndThenTheMedianOfTheClosest) {
   EXPECT_EQ(h.Estimate(eval).error, 0);
 }
 
+// All jobs of a trace without names and users counted as runs of one name by one user.
+TEST(Estimate, WhatIsNotToldDoesNotMakeRunsAlike) {
+  RunHistory h;
+  const RunFacts small{"", "r", "", 1}, big{"", "r", "", 64};
+  for (int i = 0; i < 20; ++i) {
+    h.Note(small, Duration::Seconds(60));
+    h.Note(big, Duration::Seconds(36'000));
+  }
+  EXPECT_NEAR(h.Estimate(small).expected.seconds(), 60, 1);
+  EXPECT_NEAR(h.Estimate(big).expected.seconds(), 36'000, 100);
+  EXPECT_EQ(h.Estimate(big).from, "runs of this size in this team");
+}
+
 TEST(Estimate, StemsLeaveOutWhatTellsRunsApart) {
   EXPECT_EQ(StemOf("train-resnet-0042"), "train-resnet-");
   EXPECT_EQ(StemOf("eval_3f9a1c7d"), "eval_");

@@ -183,7 +183,7 @@ void ExplainWaiting(World& world, const Notes& notes, JobId id, Explanation* e) 
         "raise its priority above theirs");
   }
   if (note.delays >= 0 && world.HasJob(note.delays)) {
-    const Duration run = world.LongestRun(job, m);
+    const Duration run = note.delays_for;
     Say(e, "reservation",
         fmt::format("{} slots are free but kept for {}, which is to start in about {}; this one {}",
                     free, world.JobName(note.delays), Human(Left(world, note.delays_until)),

@@ -15,7 +15,7 @@ std::optional<Time> LetsGo(const World& world, JobId id, bool late) {
     const Time from = job.started.is_set() ? job.started : job.placed;
     end = std::max(*end, from + world.LongestRun(job, SlotsIn(job.places)));
   }
-  if (*end <= world.now()) {  // late already: as long again
+  if (*end <= world.now()) {  // its limit, or what it told, has passed already: as long again
     end = world.now() + std::max(world.now() - *end, Duration::Seconds(1));
   }
   return end;

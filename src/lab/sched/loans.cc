@@ -113,10 +113,11 @@ int64_t Sum(const std::vector<Victim>& victims) {
 }
 
 // Up to n replicas from one pool. The jobs are chosen, not yet stopped.
-std::vector<Lent> LendFrom(Plan* plan, PoolId pool, int64_t n, int64_t lasting, int64_t r,
-                           std::vector<Victim>* victims) {
+std::vector<Lent> LendFrom(Plan* plan, PoolId pool, int64_t n, int64_t pressing, int64_t lasting,
+                           int64_t r, std::vector<Victim>* victims) {
   Promised promised(plan->world);
   std::vector<Lent> lent = LendIdle(plan, pool, n * r, &promised);
+  n = pressing;
   Claimant claimant{.pool = pool};
   claimant.need = {.slots = n * r - std::ssize(lent), .unit = r, .offset = std::ssize(lent)};
   if (plan->policy.loan_limit_slots >= 0) {  // whole replicas within what the lab may lend
@@ -124,12 +125,13 @@ std::vector<Lent> LendFrom(Plan* plan, PoolId pool, int64_t n, int64_t lasting, 
     const int64_t whole = (std::ssize(lent) + std::min(room, claimant.need.slots)) / r * r;
     claimant.need.slots = whole - std::ssize(lent);
   }
-  const int64_t most = std::ssize(lent) + claimant.need.slots;  // a pause may free more
+  // A pause may free more.
+  const int64_t most = std::ssize(lent) + std::max<int64_t>(claimant.need.slots, 0);
   claimant.caps = LendCaps(*plan, promised.by_account);
   claimant.lent = promised.by_account;
-  claimant.may_pause = false;
+  claimant.may_pause = lasting >= n;
   *victims = FindVictims(*plan, claimant);
-  if ((std::ssize(lent) + Sum(*victims)) / r < lasting) {
+  if (!claimant.may_pause && (std::ssize(lent) + Sum(*victims)) / r < lasting) {
     claimant.may_pause = true;
     claimant.need.slots = std::min(claimant.need.slots, lasting * r - std::ssize(lent));
     *victims = FindVictims(*plan, claimant);
@@ -238,7 +240,8 @@ void StartOnLoans(Plan* plan, ServicePlan* service) {
   }
 }
 
-int64_t OpenLoans(Plan* plan, ServicePlan* s, int64_t n, int64_t lasting, const Reason& reason) {
+int64_t OpenLoans(Plan* plan, ServicePlan* s, int64_t n, int64_t pressing, int64_t lasting,
+                  const Reason& reason) {
   for (const LoanId l : s->loans) {
     if (plan->world.loans().at(l).open) continue;
     s->note->refused =
@@ -251,8 +254,9 @@ int64_t OpenLoans(Plan* plan, ServicePlan* s, int64_t n, int64_t lasting, const 
   for (const PoolId pool : PoolsByIdle(*plan, *s)) {
     if (n <= 0) break;
     std::vector<Victim> victims;
-    const std::vector<Lent> lent = LendFrom(plan, pool, n, lasting, r, &victims);
+    const std::vector<Lent> lent = LendFrom(plan, pool, n, pressing, lasting, r, &victims);
     n -= std::ssize(lent) / r;
+    pressing -= std::ssize(lent) / r;
     lasting -= std::ssize(lent) / r;
     const size_t chunk = static_cast<size_t>(r * std::max<int64_t>(plan->policy.loan_replicas, 1));
     std::vector<LoanId> opened;
@@ -289,7 +293,7 @@ int64_t OpenLoans(Plan* plan, ServicePlan* s, int64_t n, int64_t lasting, const 
       plan->turn.StartReplica(s->id, PlacesOf(std::move(slots)), opened[at / chunk], reason);
     }
   }
-  if (n > 0) s->note->refused = WhyRefused(*plan, n, r);
+  if (pressing > 0) s->note->refused = WhyRefused(*plan, pressing, r);
   return wanted - n;
 }
 

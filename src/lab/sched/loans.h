@@ -16,9 +16,10 @@ void StartOnLoans(Plan* plan, ServicePlan* service);
 // Opens loans for up to n replicas: idle slots first, then the jobs that lose least, within every
 // lend limit, at most loan_replicas on each. Returns for how many; if for fewer, the service's note
 // says why the rest is refused. None while an earlier loan of this service is on its way back:
-// research has it back before it is asked again. Jobs are paused only for the first `lasting` of
-// the n: the rest would serve off the queue and then be idle, for which a job is shrunk at most.
-int64_t OpenLoans(Plan* plan, ServicePlan* service, int64_t n, int64_t lasting,
+// research has it back before it is asked again. Jobs are stopped only for the first `pressing` of
+// the n (sizing.h), and paused only for the first `lasting`: the rest would serve off the queue and
+// then be idle, for which a job is shrunk at most.
+int64_t OpenLoans(Plan* plan, ServicePlan* service, int64_t n, int64_t pressing, int64_t lasting,
                   const Reason& reason);
 
 }  // namespace weir::sched

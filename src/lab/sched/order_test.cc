@@ -155,6 +155,104 @@ TEST(Backfill, NeverDelaysTheHead) {
   EXPECT_GT(backfilled, 200);
 }
 
+// A run that lasted longer than expected was taken to end at once, for ever after: the head's
+// reservation was "now", nothing could be over by then, and the slots beside it lay idle.
+TEST(Backfill, ALateRunDoesNotKeepTheRestIdle) {
+  OneTeam t(1);
+  const auto submit = [&](int32_t slots, int64_t expected_s) {
+    const JobId id = t.Submit(slots, 0);
+    Job row = t.world.job(id);
+    row.expected = Duration::Seconds(expected_s);
+    row.error = 9;
+    t.world.SetJob(id, row);
+    return id;
+  };
+  const JobId late = submit(6, 100);
+  t.Decide([](JobId) { return Duration::Seconds(10'000); });
+  t.now = t.now + Duration::Seconds(900);
+  const JobId head = submit(8, 100), fits = submit(2, 300), too_long = submit(2, 5000);
+  t.Decide([](JobId) { return Duration::Seconds(300); });
+  EXPECT_EQ((*t.world.ExpectedEnd(late) - t.now).seconds(), 700) << "100, 200, 400, 800, 1600";
+  EXPECT_FALSE(t.started.contains(head));
+  EXPECT_TRUE(t.started.contains(fits));
+  EXPECT_FALSE(t.started.contains(too_long));
+}
+
+// What is learned of a job's length is an expectation, and so is the hour of a reservation made of
+// such: nine of ten were asked of those who would pass, so with an error of 9 nobody ever did.
+TEST(Backfill, AnHourThatIsOnlyExpectedAsksForNoMore) {
+  for (const bool firm : {false, true}) {
+    OneTeam t(1);
+    const JobId first = t.Submit(6, firm ? 1000 : 0);
+    Job row = t.world.job(first);
+    if (!firm) row.expected = Duration::Seconds(1000);
+    row.error = 9;
+    t.world.SetJob(first, row);
+    t.Decide([](JobId) { return Duration::Seconds(1000); });
+    t.Submit(8, 100);
+    const JobId passes = t.Submit(2, 0);
+    row = t.world.job(passes);
+    row.expected = Duration::Seconds(300);
+    row.error = 9;
+    t.world.SetJob(passes, row);
+    t.Decide([](JobId) { return Duration::Seconds(300); });
+    EXPECT_EQ(t.started.contains(passes), !firm) << "a firm hour is kept against the longest run";
+  }
+}
+
+// Work was thrown away for any job that waited: half an hour of eight slots for a job of a minute.
+TEST(Order, WorkIsLostOnlyForAJobWhoseWaitingHasCostAsMuch) {
+  Policy policy;
+  policy.lose_share = 0.1;
+  OneTeam t(1, policy);
+  Job elastic{.team = 0, .min_slots = 4, .max_slots = 8, .checkpointable = true};
+  elastic.phase = RunPhase::kWaiting;
+  elastic.submitted = t.now;
+  elastic.restart_cost = Duration::Seconds(60);
+  t.world.SetJob(t.next++, elastic);
+  t.Decide([](JobId) { return Duration::Seconds(100'000); });
+  ASSERT_EQ(SlotsIn(t.world.job(0).places), 8);
+  t.now = t.now + Duration::Seconds(600);
+  const JobId waits = t.Submit(2, 100);
+  t.Decide([](JobId) { return Duration::Seconds(100); });
+  EXPECT_EQ(t.world.job(0).phase, RunPhase::kRunning);
+  // 8 slots x (600 + 60 + waited) s are lost, 2 slots x waited are paid; a checkpoint changes that.
+  t.now = t.now + Duration::Seconds(300);
+  Job row = t.world.job(0);
+  row.saved = t.now;
+  t.world.SetJob(0, row);
+  const std::vector<Move> moves = sched::Decide(t.world, t.weir, t.now);
+  ASSERT_EQ(moves.size(), 1u);
+  EXPECT_EQ(moves[0].kind, ActionKind::kStopJob);
+  EXPECT_EQ(moves[0].job, 0);
+  EXPECT_FALSE(t.started.contains(waits));
+}
+
+// Growth counted the restart and not the work done again: a gang restarted half an hour after its
+// checkpoint for slots that would have won back a minute.
+TEST(Order, GrowthWaitsForACheckpointIfItLosesTooMuch) {
+  OneTeam t(1);
+  t.Submit(4, 3000);
+  t.Decide([](JobId) { return Duration::Seconds(3000); });
+  Job elastic{.team = 0, .min_slots = 4, .max_slots = 8, .checkpointable = true};
+  elastic.phase = RunPhase::kWaiting;
+  elastic.submitted = t.now;
+  elastic.restart_cost = Duration::Seconds(60);
+  t.world.SetJob(1, elastic);
+  t.next = 2;
+  t.Decide([](JobId id) { return Duration::Seconds(id == 0 ? 3000 : 100'000); });
+  t.now = t.now + Duration::Seconds(3000);
+  t.End();
+  EXPECT_TRUE(sched::Decide(t.world, t.weir, t.now).empty()) << "it would do 3,000 s again";
+  t.now = t.now + Duration::Seconds(60);
+  Job row = t.world.job(1);
+  row.saved = t.now;
+  t.world.SetJob(1, row);
+  const std::vector<Move> moves = sched::Decide(t.world, t.weir, t.now);
+  ASSERT_EQ(moves.size(), 1u);
+  EXPECT_EQ(moves[0].cause, wire::StopCause::kResize);
+}
+
 TEST(Order, AJobWhoseDeadlineNearsGoesFirst) {
   OneTeam t(1);
   t.Submit(8, 100);

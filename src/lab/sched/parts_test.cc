@@ -69,17 +69,27 @@ TEST(Sizing, ReplicasForALoad) {
   struct {
     const char* name;
     double arrivals, forecast, queued;
-    int64_t wanted;
+    int64_t wanted, pressing;
   } const kRows[] = {
-      {"no load: the floor", 0, 0, 0, 1},     {"seven at 70% of ten", 7, 0, 0, 1},
-      {"a little more", 7.01, 0, 0, 2},       {"a forecast counts", 1, 20, 0, 3},
-      {"a queue is served off", 7, 0, 35, 2}, {"not above max", 1000, 0, 0, 10},
+      {"no load: the floor", 0, 0, 0, 1, 1},
+      {"seven at 70% of ten", 7, 0, 0, 1, 1},
+      {"a little more: there is room until a replica has started", 7.01, 0, 0, 2, 1},
+      {"a forecast counts, at full use for those who must make room", 1, 20, 0, 3, 2},
+      {"at once those needed at full use", 25, 0, 0, 4, 3},
+      {"a queue is served off", 7, 0, 35, 2, 2},
+      {"not above max", 1000, 0, 0, 10, 10},
   };
   for (const auto& row : kRows) {
     ServiceState s = Service(10, row.arrivals);
     s.demand.forecast_per_s = row.forecast;
     s.demand.queued = row.queued;
     EXPECT_EQ(WantedReplicas(s, 1, policy), row.wanted) << row.name;
+    s.replica_startup = Duration::Seconds(60);
+    s.demand.above_since = Time{} + Duration::Seconds(1000);
+    const Time at = s.demand.above_since + Duration::Seconds(30);
+    EXPECT_EQ(PressingReplicas(s, 1, at, policy), row.pressing) << row.name;
+    if (row.forecast > 0) continue;
+    EXPECT_EQ(PressingReplicas(s, 1, at + Duration::Seconds(31), policy), row.wanted) << row.name;
   }
 }
 TEST(Sizing, AMissedSloOfBusyReplicasAsksForOneMore) {

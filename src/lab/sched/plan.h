@@ -28,7 +28,8 @@ struct JobNote {
   bool over_borrow_limit = false;
   JobId delays = -1;  // free slots are kept for that one, which this one would delay
   Time delays_until;
-  Time reserved;  // the slots that it needs are kept for it from then on; 0 = not
+  Duration delays_for;  // how long it was taken to run; 0 = nothing is known
+  Time reserved;        // the slots that it needs are kept for it from then on; 0 = not
   std::vector<JobId>
       waits_for;  // whose slots those are, first to end first; at most kWaitsForShown
 };

@@ -55,7 +55,15 @@ const Row kRows[] = {
     {"grow_after", &Policy::grow_after, "", "0s", "1d",
      "Slots are idle for this long before an elastic job restarts on more of them."},
     {"grow_payback", &Policy::grow_payback, "", "1s", "7d",
-     "A job grows only if the extra slots win back its restart within this time."},
+     "A job grows only if the extra slots win back its restart, and what it does again, within "
+     "this "
+     "time."},
+    {"lose_share", &Policy::lose_share, "of its run", "0", "1",
+     "Most that a job loses at once, for other research beyond guarantees, of the time that it has "
+     "run."},
+    {"pause_price", &Policy::pause_price, "", "0s", "30d",
+     "What pausing a job weighs beside the work that it loses: this much time of its slots. The "
+     "higher, the more often a bigger job is shrunk instead."},
     {"gang_hold_after", &Policy::gang_hold_after, "", "0s", "30d",
      "A job that has waited this long collects free slots until all of its gang fits."},
     {"short_first", &Policy::short_first, "s per s", "0", "100",

@@ -153,9 +153,10 @@ std::vector<PoolId> PoolsByFree(const Plan& plan, const ServicePlan& s) {
   return pools;
 }
 
-// Up to n replicas on capacity that is product's: free slots at once, else what is coming, else
-// what research has borrowed is called back. Returns how many it found slots for.
-int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
+// Up to n replicas on capacity that is product's: free slots at once, else what is coming, else,
+// for the first `pressing` of them, what research has borrowed is called back. Returns how many it
+// found slots for.
+int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, int64_t pressing, const Reason& reason) {
   const int64_t r = s->per_replica();
   const int64_t wanted = n;
   const auto set_aside = [&](PoolId pool, int64_t slots) {  // for a replica of a later decision
@@ -173,11 +174,12 @@ int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
     for (; n > 0 && plan->Free(pool) + plan->coming[pool] >= r; --n) set_aside(pool, r);
   }
   for (const PoolId pool : PoolsByFree(*plan, *s)) {
-    if (n <= 0) break;
+    const int64_t stop_for = std::min(n, pressing - (wanted - n));
+    if (stop_for <= 0) break;
     Claimant claimant{.pool = pool};
     claimant.need.unit = r;
     claimant.need.offset = plan->Free(pool) + plan->coming[pool];
-    claimant.need.slots = n * r - claimant.need.offset;
+    claimant.need.slots = stop_for * r - claimant.need.offset;
     claimant.may_break = false;
     claimant.caps = CapsAboveShare(*plan, -1);
     std::vector<Victim> victims = FindVictims(*plan, claimant);
@@ -202,13 +204,14 @@ int64_t UseOwn(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
   return wanted - n;
 }
 
-int64_t UseGuarantee(Plan* plan, ServicePlan* s, int64_t n, const Reason& reason) {
+int64_t UseGuarantee(Plan* plan, ServicePlan* s, int64_t n, int64_t pressing,
+                     const Reason& reason) {
   const int64_t own = std::min(n, GuaranteeRoom(*plan, *s, true));
   if (own <= 0) return 0;
   const int64_t short_by =
       own * s->per_replica() + plan->product_running() - plan->world.product_guarantee();
   if (short_by > 0) TakeBackFromBorrowers(plan, short_by, reason);
-  return UseOwn(plan, s, std::min(own, GuaranteeRoom(*plan, *s, false)), reason);
+  return UseOwn(plan, s, std::min(own, GuaranteeRoom(*plan, *s, false)), pressing, reason);
 }
 
 // A cheaper version is tried before a loan; true while it is given time to help.
@@ -261,7 +264,7 @@ void SetShed(Plan* plan, ServicePlan* s) {
 
 // What a surge still needs after its team's guarantee: product's idle slots, a cheaper version,
 // loans.
-void ServeSurge(Plan* plan, ServicePlan* s, int64_t need) {
+void ServeSurge(Plan* plan, ServicePlan* s, int64_t need, int64_t pressing) {
   const int64_t ready = s->note->ready;
   const int64_t wanted = WantedReplicas(*s->state, ready, plan->policy);
   ServiceState lasting = *s->state;  // what is needed once the queue is served off
@@ -269,14 +272,23 @@ void ServeSurge(Plan* plan, ServicePlan* s, int64_t need) {
   const int64_t queue_only = wanted - WantedReplicas(lasting, ready, plan->policy);
   if (need > 0) {
     const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
-    need -= UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), reason);
+    const int64_t found =
+        UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), pressing, reason);
+    need -= found;
+    pressing -= found;
     if (need > 0 && TryCheaper(plan, s, reason)) return;
-    if (need > 0) need -= OpenLoans(plan, s, need, need - queue_only, reason);
+    if (need > 0) {
+      const int64_t lent = OpenLoans(plan, s, need, std::min(need, pressing),
+                                     std::min(need - queue_only, pressing), reason);
+      need -= lent;
+      pressing -= lent;
+    }
   }
   // All the replicas that it may have run, and it is not enough: the rest is unmet as well.
   const int64_t beyond = ReplicasFor(lasting, ready, plan->policy) -
                          std::max(s->spec().min_replicas, s->spec().max_replicas);
-  s->note->unmet = std::max<int64_t>(need - queue_only, 0) + std::max<int64_t>(beyond, 0);
+  s->note->unmet =
+      std::max<int64_t>(std::min(need, pressing) - queue_only, 0) + std::max<int64_t>(beyond, 0);
 }
 
 }  // namespace
@@ -346,11 +358,11 @@ void ServeProduct(Plan* plan) {
     Reason reason{fmt::format("its floor: {} of at least {} replicas", own, s->spec().min_replicas),
                   {{"replicas", static_cast<double>(own)},
                    {"min_replicas", static_cast<double>(s->spec().min_replicas)}}};
-    floor[i] = UseGuarantee(plan, s, need, reason);
+    floor[i] = UseGuarantee(plan, s, need, need, reason);
     s->note->short_of_floor = need - floor[i];
   }
   // What is guaranteed goes to every service before any borrows or is lent something.
-  std::vector<int64_t> need(plan->services.size());
+  std::vector<int64_t> need(plan->services.size()), pressing(plan->services.size());
   for (const int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
     if (!starts(*s) || !s->surging) continue;
@@ -358,12 +370,17 @@ void ServeProduct(Plan* plan) {
     for (const LoanId l : s->loans) held += LoanReplicas(*plan, *s, plan->world.loans().at(l));
     const int64_t wanted = WantedReplicas(*s->state, s->note->ready, plan->policy);
     need[i] = std::max<int64_t>(wanted - held, 0);
-    need[i] -= UseGuarantee(plan, s, need[i], DemandReason(*plan, *s, wanted, "a surge"));
+    pressing[i] = std::min(
+        need[i], PressingReplicas(*s->state, s->note->ready, plan->now, plan->policy) - held);
+    const int64_t found =
+        UseGuarantee(plan, s, need[i], pressing[i], DemandReason(*plan, *s, wanted, "a surge"));
+    need[i] -= found;
+    pressing[i] -= found;
   }
   for (const int i : plan->by_tier) {
     ServicePlan* s = &plan->services[i];
     if (s->state->service.phase != wire::ServicePhase::kActive) continue;
-    if (s->surging) ServeSurge(plan, s, need[i]);
+    if (s->surging) ServeSurge(plan, s, need[i], pressing[i]);
     SetShed(plan, s);
   }
 }

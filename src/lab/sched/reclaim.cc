@@ -66,6 +66,7 @@ std::optional<VictimJob> AsVictim(const Plan& plan, const Claimant& c, const Vic
                                   AccountId base, bool same_team) {
   VictimJob v{.team = static_cast<int>(kind.account - base), .slots = kind.slots};
   v.can_shrink = kind.can_shrink;
+  v.pause_slot_s = plan.policy.pause_price.seconds() * kind.slots;
   v.can_pause = kind.checkpointable && c.may_pause && !same_team;
   v.can_break =
       !kind.checkpointable && c.may_pause && c.may_break && plan.policy.break_jobs && !same_team;
@@ -111,9 +112,9 @@ std::vector<Victim> FindVictims(const Plan& plan, const Claimant& c) {
         VictimJob v = *like;
         v.lost_slot_s = world.LostWork(it->job);
         if (most_cost != nullptr) {
-          if (Less(*most_cost, {0, 0, v.lost_slot_s})) v.can_shrink = 0;
-          if (Less(*most_cost, {0, 1, v.lost_slot_s})) v.can_pause = false;
-          if (Less(*most_cost, {1, 0, v.lost_slot_s})) v.can_break = false;
+          if (Less(*most_cost, {0, v.lost_slot_s})) v.can_shrink = 0;
+          if (Less(*most_cost, {0, v.lost_slot_s + v.pause_slot_s})) v.can_pause = false;
+          if (Less(*most_cost, {1, v.lost_slot_s})) v.can_break = false;
           if (v.can_shrink == 0 && !v.can_pause && !v.can_break) break;
         }
         --k;

@@ -57,6 +57,7 @@ struct Reservation {
   Time at;
   int64_t spare = 0;        // free slots that are not needed for it even then
   bool guaranteed = false;  // it is within its guarantee: then it keeps them against all others
+  bool firm = false;        // made of limits and told ends, not of learned times
 };
 
 class Research {
@@ -93,6 +94,7 @@ class Research {
   std::vector<Start> starts_;
   std::map<std::pair<TeamId, PoolId>, int64_t> growth_;        // slots that running jobs could use
   std::map<std::tuple<TeamId, int, PoolId>, int64_t> failed_;  // (team, mode, pool): need not found
+  std::map<PoolId, double> cheapest_;
   std::map<PoolId, int64_t> unknown_;  // sizes for which no end can be told, the smallest
   int searches_ = 0, backfills_ = 0;
 
@@ -152,7 +154,7 @@ class Research {
       const AccountId a = world_.AccountIn(job.team, pool);
       if (turn_.entitled(a) - static_cast<double>(turn_.held(a)) < 1 - 1e-6) continue;
       const int64_t more = std::min(job.max_slots - SlotsIn(job.places), left_[pool]);
-      if (more > 0 && Pays(job, more)) growth_[{job.team, pool}] += more;
+      if (more > 0 && Pays(id, more)) growth_[{job.team, pool}] += more;
     }
   }
 
@@ -248,16 +250,25 @@ class Research {
     const auto& r = reserved_[pool];
     if (!r || n <= r->spare) return false;
     if (!r->guaranteed && turn_.Guaranteed(world_.AccountIn(job.team, pool), n)) return false;
-    const Duration longest = world_.LongestRun(job, n);
-    return longest.us <= 0 || plan_.now + longest + job.restart_cost > r->at;
+    return Outlasts(*r, job, n);
+  }
+
+  // A firm promise holds against the longest that others may run. One made of learned times is
+  // itself only what is expected, so others need only be expected to be over: to ask 9 of 10 of
+  // them would keep slots idle for hours, for an hour that nobody knows.
+  Duration RunFor(const Reservation& r, const Job& job, int64_t n) const {
+    return r.firm ? world_.LongestRun(job, n) : world_.ExpectedRun(job, n);
+  }
+  bool Outlasts(const Reservation& r, const Job& job, int64_t n) const {
+    const Duration run = RunFor(r, job, n);
+    return run.us <= 0 || plan_.now + run + job.restart_cost > r.at;
   }
 
   // Of the slots that a reservation can do without. False: there is none.
   bool UseSpare(PoolId pool, const Job& job, int64_t n) {
     auto& r = reserved_[pool];
     if (!r) return false;
-    const Duration longest = world_.LongestRun(job, n);
-    if (longest.us <= 0 || plan_.now + longest + job.restart_cost > r->at) r->spare -= n;
+    if (Outlasts(*r, job, n)) r->spare -= n;
     return true;
   }
 
@@ -289,6 +300,7 @@ class Research {
         must_not_delay = true;
         note.delays = reserved_[p]->job;
         note.delays_until = reserved_[p]->at;
+        note.delays_for = RunFor(*reserved_[p], job, m);
         continue;
       }
       if (special || left_[p] < m) {
@@ -346,6 +358,7 @@ class Research {
     auto next = starting.begin();
     auto running = world_.ends()[pool].begin();
     Time at = plan_.now;
+    bool firm = true;
     for (int walked = 0; free < m && walked < kEndsWalked; ++walked) {
       const bool more = running != world_.ends()[pool].end();
       if (!more && next == starting.end()) break;
@@ -361,6 +374,9 @@ class Research {
         free += SlotsIn(world_.job(other).places);
       }
       at = std::max(at, end);
+      const Job& ending = world_.job(other);
+      firm = firm && (ending.ends.is_set() || ending.expected.us <= 0 ||
+                      (ending.limit.us > 0 && ending.limit <= ending.expected));
       if (note->waits_for.size() < kWaitsForShown) note->waits_for.push_back(other);
     }
     if (free < m) {
@@ -369,7 +385,7 @@ class Research {
       return false;
     }
     const bool guaranteed = turn_.Guaranteed(world_.AccountIn(world_.job(id).team, pool), m);
-    reserved_[pool] = Reservation{id, at, free - m, guaranteed};
+    reserved_[pool] = Reservation{id, at, free - m, guaranteed, firm};
     note->reserved = at;
     return true;
   }
@@ -482,6 +498,7 @@ class Research {
       if (!may[mode] || searches_ >= kMostSearches) continue;
       const auto failed = failed_.find({job.team, mode, pool});
       if (failed != failed_.end() && missing >= failed->second) continue;
+      if (!guaranteed && CheapestSlot(pool) * static_cast<double>(missing) > Paid(job)) continue;
       Claimant claimant{.pool = pool, .team = job.team, .priority = job.priority};
       claimant.need = {.slots = missing, .unit = missing};
       claimant.may_pause = mode != kSurplus;
@@ -492,10 +509,54 @@ class Research {
                           : CapsAboveShare(plan_, account);
       ++searches_;
       std::vector<Victim> victims = FindVictims(plan_, claimant);
-      if (!victims.empty()) return victims;
+      if (!victims.empty() && (guaranteed || WorthIt(job, victims))) return victims;
       failed_[{job.team, mode, pool}] = missing;
     }
     return {};
+  }
+
+  // What is guaranteed is given back at once. Else somebody's work is lost only for a job whose
+  // waiting has cost as much: its slots, times how long it has waited. Who pays the rent for as
+  // long as it is below the price, then buys, never pays more than twice what knowing the future
+  // would (the ski rental problem; Karlin et al., "Competitive snoopy caching", 1988). That bounds
+  // one choice; lose_share bounds what all of them together take of a job.
+  bool WorthIt(const Job& job, const std::vector<Victim>& victims) const {
+    double price = 0;
+    for (const Victim& v : victims) {
+      const Job& other = world_.job(v.job);
+      const Duration again = plan_.now - other.saved + other.restart_cost;
+      if (again.seconds() > plan_.policy.lose_share * (plan_.now - other.placed).seconds()) {
+        return false;
+      }
+      price += world_.LostWork(v.job);
+      if (v.how == How::kPause) {
+        price += plan_.policy.pause_price.seconds() *
+                 static_cast<double>(SlotsIn(world_.job(v.job).places));
+      }
+    }
+    return price <= Paid(job);
+  }
+  double Paid(const Job& job) const {
+    return (plan_.now - job.submitted).seconds() * static_cast<double>(job.min_slots);
+  }
+  // What one slot of the pool costs at the least, whoever gives it: most jobs need no search.
+  double CheapestSlot(PoolId pool) {
+    const auto [at, is_new] = cheapest_.try_emplace(pool, 1e300);
+    if (!is_new) return at->second;
+    const auto& all = world_.stoppable();
+    for (auto it = all.lower_bound({.pool = pool}); it != all.end() && it->first.pool == pool;
+         ++it) {
+      const VictimClass& kind = it->first;
+      const double lost = world_.LostWork(it->second.begin()->job);
+      const double pause =
+          kind.checkpointable ? plan_.policy.pause_price.seconds() * static_cast<double>(kind.slots)
+                              : 0;
+      at->second = std::min(at->second, (lost + pause) / static_cast<double>(kind.slots));
+      if (kind.can_shrink > 0) {
+        at->second = std::min(at->second, lost / static_cast<double>(kind.can_shrink));
+      }
+    }
+    return at->second;
   }
 
   // Speed of n slots over that of one, from the measured curve.
@@ -549,15 +610,17 @@ class Research {
   }
 
   // Worth a restart: what the extra slots do within the payback time, and before the job's end,
-  // is more than what the restart costs.
-  bool Pays(const Job& job, int64_t more) const {
+  // is more than the restart and the work since the last checkpoint.
+  bool Pays(JobId id, int64_t more) const {
+    const Job& job = world_.job(id);
     if (!job.checkpointable || more <= 0) return false;
     const int64_t size = SlotsIn(job.places);
     const double now = Speed(job, size), then = Speed(job, size + more);
-    const double cost_s = job.restart_cost.seconds();
+    const double cost_s = job.restart_cost.seconds() + (plan_.now - job.saved).seconds();
     if (now * cost_s > (then - now) * plan_.policy.grow_payback.seconds()) return false;
-    if (!job.ends.is_set()) return true;
-    const double eta_s = std::max((job.ends - plan_.now).seconds(), 0.0);
+    const std::optional<Time> end = world_.ExpectedEnd(id);
+    if (!end) return true;
+    const double eta_s = std::max((*end - plan_.now).seconds(), 0.0);
     return eta_s * (1 - now / then) > cost_s;
   }
 
@@ -595,14 +658,15 @@ class Research {
       while (more > 0 && !Gains(job, size + more - 1)) --more;
       const AccountId account = world_.AccountIn(job.team, pool);
       while (more > 0 && !turn_.MayBorrow(account, more)) --more;
-      if (more <= 0 || !Pays(job, more)) continue;
+      if (more <= 0 || !Pays(id, more)) continue;
       rested[pool] -= more;
       turn_.StopJob(id, How::kShrink, 0, {},
                     {fmt::format("{} slots have been idle for {}: it restarts on {} instead of {}",
                                  more, Human(plan_.policy.grow_after), size + more, size),
                      {{"slots", static_cast<double>(size)},
                       {"more", static_cast<double>(more)},
-                      {"restart_cost_s", job.restart_cost.seconds()}}});
+                      {"restart_cost_s", job.restart_cost.seconds()},
+                      {"lost_slot_s", world_.LostWork(id)}}});
     }
   }
 

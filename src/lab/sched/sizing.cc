@@ -52,6 +52,18 @@ int64_t WantedReplicas(const ServiceState& s, int64_t ready, const Policy& polic
                     std::max(spec.min_replicas, spec.max_replicas));
 }
 
+int64_t PressingReplicas(const ServiceState& s, int64_t ready, Time now, const Policy& policy) {
+  ServiceState full = s;  // every replica used to the full
+  full.demand.service_rate_per_replica =
+      RatePerReplica(s.demand, policy) / std::max(policy.target_utilization, 1e-3);
+  const int64_t at_once = WantedReplicas(full, ready, policy);
+  const Duration above = s.demand.above_since.is_set() ? now - s.demand.above_since : Duration{};
+  if (above < policy.surge_after + s.replica_startup) return at_once;
+  ServiceState lasting = s;
+  lasting.demand.forecast_per_s = 0;
+  return std::max(at_once, WantedReplicas(lasting, ready, policy));
+}
+
 int64_t CalmReplicas(const ServiceState& s, const Policy& policy) {
   const double rate = RatePerReplica(s.demand, policy) * policy.low_mark;
   const wire::ServiceSpec& spec = s.service.spec;

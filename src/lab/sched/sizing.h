@@ -26,6 +26,13 @@ int64_t ReplicasFor(const ServiceState& service, int64_t ready, const Policy& po
 // The same within min_replicas..max_replicas.
 int64_t WantedReplicas(const ServiceState& service, int64_t ready, const Policy& policy);
 
+// Those of them for which a job may be stopped: what the load, forecast too, would need with every
+// replica used to the full; and what the load of now needs, once it has for as long as a replica
+// takes to start. The rest takes what is idle or comes free by itself, which within that time is as
+// good, and there is room until then.
+int64_t PressingReplicas(const ServiceState& service, int64_t ready, Time now,
+                         const Policy& policy);
+
 // Size to come down to once calm: the smallest that the load would not be above the low mark of.
 int64_t CalmReplicas(const ServiceState& service, const Policy& policy);
 

@@ -23,6 +23,7 @@ struct TestWorld {
   std::map<std::string, double> work;   // job id: slot-seconds left
   std::map<std::string, double> rate;   // service name: requests/s of one replica
   std::map<std::string, double> queue;  // service name: requests waiting
+  double foreseen = 0;                  // a forecast is so many requests/s above what arrives
   std::function<double(const std::string&, double)> load = [](const std::string&, double) {
     return 0.0;
   };  // (service name, seconds since the start) -> requests/s
@@ -273,7 +274,8 @@ struct TestWorld {
       double& waiting = queue[name];
       waiting = std::clamp(waiting + arrivals - static_cast<double>(ready) * rate[name], 0.0,
                            static_cast<double>(v.service.spec.max_queue));
-      v.demand.arrivals_per_s = v.demand.forecast_per_s = arrivals;
+      v.demand.arrivals_per_s = arrivals;
+      v.demand.forecast_per_s = arrivals + foreseen;
       v.demand.queued = waiting;
       v.demand.service_rate_per_replica = rate[name];
       int64_t held = 0;

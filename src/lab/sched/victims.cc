@@ -9,11 +9,11 @@ namespace weir::sched {
 namespace {
 
 VictimCost Plus(const VictimCost& a, const VictimCost& b) {
-  return {a.broken + b.broken, a.paused + b.paused, a.lost_slot_s + b.lost_slot_s};
+  return {a.broken + b.broken, a.slot_s + b.slot_s};
 }
 
 VictimCost CostOfJob(const VictimJob& job, How how) {
-  return {how == How::kBreak, how == How::kPause, job.lost_slot_s};
+  return {how == How::kBreak, job.lost_slot_s + (how == How::kPause ? job.pause_slot_s : 0)};
 }
 
 // The k = 1..y terms summed: y * burden + y (y + 1) / 2.
@@ -149,8 +149,7 @@ class Exact {
     node.own.emplace_back(jobs_, jobs_of_[t], cap);
     Row own = node.own[0].best;
     for (size_t y = 0; y < own.size(); ++y) {
-      own[y].cost.lost_slot_s +=
-          SpreadCost(teams_[t], static_cast<double>(y) * scale_, spread_slot_s_);
+      own[y].cost.slot_s += SpreadCost(teams_[t], static_cast<double>(y) * scale_, spread_slot_s_);
     }
     Merge(&node, own, cap);
   }
@@ -192,7 +191,7 @@ int64_t Units(const VictimNeed& need, int64_t given) {
   return std::min((need.offset + given) / need.unit, most);
 }
 
-// Shrinks before pauses before breaks; by cost per slot, or the biggest first (few of them).
+// Breaks last; by cost per slot, or the biggest first (few of them).
 enum class Prefer { kCheap, kBig };
 std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
                            const VictimNeed& need, Prefer prefer) {
@@ -209,16 +208,13 @@ std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vect
       options.push_back({j, How::kBreak, jobs[j].slots});
     }
   }
-  const auto per_slot = [&](const Option& o) {
-    return jobs[o.job].lost_slot_s / static_cast<double>(std::max<int64_t>(o.slots, 1));
+  const auto key = [&](const Option& o) {
+    const int64_t use = std::max<int64_t>(std::min(o.slots, need.slots), 1);
+    return std::make_tuple(o.how == How::kBreak, prefer == Prefer::kBig ? -use : 0,
+                           CostOfJob(jobs[o.job], o.how).slot_s / static_cast<double>(use));
   };
-  std::stable_sort(options.begin(), options.end(), [&](const Option& a, const Option& b) {
-    if (prefer == Prefer::kCheap || a.how == How::kShrink) {
-      return std::make_tuple(a.how, per_slot(a)) < std::make_tuple(b.how, per_slot(b));
-    }
-    return std::make_tuple(a.how, -std::min(a.slots, need.slots), per_slot(a)) <
-           std::make_tuple(b.how, -std::min(b.slots, need.slots), per_slot(b));
-  });
+  std::stable_sort(options.begin(), options.end(),
+                   [&](const Option& a, const Option& b) { return key(a) < key(b); });
   std::vector<int64_t> left;
   for (const VictimTeam& t : teams) left.push_back(std::max<int64_t>(t.cap, 0));
   std::vector<Victim> chosen(jobs.size());
@@ -243,7 +239,7 @@ std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vect
 }  // namespace
 
 bool Less(const VictimCost& a, const VictimCost& b) {
-  return std::tie(a.broken, a.paused, a.lost_slot_s) < std::tie(b.broken, b.paused, b.lost_slot_s);
+  return std::tie(a.broken, a.slot_s) < std::tie(b.broken, b.slot_s);
 }
 
 namespace {
@@ -255,31 +251,32 @@ int64_t Sum(const std::vector<Victim>& choice) {
 }
 
 // What no choice that gives need.slots costs less than: no caps, jobs in parts. Few broken come
-// first, so: the fewest that must be broken if everything else gives all it has, then the fewest
-// pauses, and the least work by cost per slot.
+// first, so: the fewest that must be broken if everything else gives all it has, then the least by
+// cost per slot.
 VictimCost Relaxed(const std::vector<VictimJob>& jobs, const VictimNeed& need) {
-  int64_t shrinks = 0, pauses = 0, largest_pause = 1, largest_break = 1;
-  std::vector<std::pair<double, int64_t>> by_price;  // (lost per slot, slots)
+  int64_t others = 0, largest_break = 1;             // slots of those that need not be broken
+  std::vector<std::pair<double, int64_t>> by_price;  // (cost per slot, slots)
   for (const VictimJob& j : jobs) {
     const bool whole = j.can_pause || j.can_break;
-    shrinks += j.can_shrink;
-    if (j.can_pause) {
-      pauses += j.slots - j.can_shrink;
-      largest_pause = std::max(largest_pause, j.slots);
-    }
+    others += j.can_pause ? j.slots : j.can_shrink;
     if (j.can_break && !j.can_pause) largest_break = std::max(largest_break, j.slots);
     const int64_t gives = whole ? j.slots : j.can_shrink;
-    if (gives > 0) by_price.emplace_back(j.lost_slot_s / static_cast<double>(gives), gives);
+    if (gives <= 0) continue;
+    const auto price = [&](How how, int64_t slots) {
+      return CostOfJob(j, how).slot_s / static_cast<double>(slots);
+    };
+    double least = whole ? price(j.can_pause ? How::kPause : How::kBreak, j.slots) : 1e300;
+    if (j.can_shrink > 0) least = std::min(least, price(How::kShrink, j.can_shrink));
+    by_price.emplace_back(least, gives);
   }
   VictimCost bound;
   const auto ceil = [](int64_t n, int64_t of) { return n <= 0 ? 0 : (n + of - 1) / of; };
-  bound.broken = ceil(need.slots - shrinks - pauses, largest_break);
-  if (bound.broken == 0) bound.paused = ceil(need.slots - shrinks, largest_pause);
+  bound.broken = ceil(need.slots - others, largest_break);
   std::sort(by_price.begin(), by_price.end());
   int64_t left = need.slots;
   for (const auto& [price, gives] : by_price) {
     const int64_t some = std::min(left, gives);
-    bound.lost_slot_s += price * static_cast<double>(some);
+    bound.slot_s += price * static_cast<double>(some);
     left -= some;
     if (left == 0) break;
   }
@@ -381,7 +378,7 @@ VictimCost CostOf(const std::vector<VictimTeam>& teams, const std::vector<Victim
     given[jobs[v.job].team] += v.give;
   }
   for (size_t t = 0; t < teams.size(); ++t) {
-    sum.lost_slot_s += SpreadCost(teams[t], static_cast<double>(given[t]), spread_slot_s);
+    sum.slot_s += SpreadCost(teams[t], static_cast<double>(given[t]), spread_slot_s);
   }
   return sum;
 }

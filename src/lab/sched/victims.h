@@ -5,11 +5,14 @@
 //   pause   a job that can save stops: all of its slots
 //   break   a job that cannot save stops: all of its slots, and all of its work
 // The cost of a choice is compared in this order:
-//   1. jobs broken       2. jobs paused
-//   3. work lost, in slot-seconds, plus the spread: a team's k-th slot given costs
-//      spread_slot_s * (burden + k) / share, so that it is cheaper to ask the next team
-// under two kinds of limit: the slots given by the jobs of a team and of all teams below it stay
-// within its cap (a paused job counts whole, also where less is needed: its team loses it whole).
+//   1. jobs broken
+//   2. slot-seconds: the work lost; what a pause costs besides (the job stands still); and the
+//      spread: a team's k-th slot given costs spread_slot_s * (burden + k) / share, so that it is
+//      cheaper to ask the next team
+// Here a shrink costs a restart of the whole gang, so a small job paused just after its checkpoint
+// can be far cheaper than a big one shrunk: that is why pauses have a price and no rank of their
+// own. Limits: the slots given by the jobs of a team and of all teams below it stay within its
+// cap (a paused job counts whole, also where less is needed: its team loses it whole).
 //
 // Bounds first. A greedy choice that gives all that is needed is an upper bound U. Costs only add
 // up, so a job that alone costs more than U is in no optimum and is left out; what is left is small
@@ -26,8 +29,9 @@
 // bound.
 //
 // Example: need 2. j1 is elastic with 4 slots (min 2) and 30 s of work since its checkpoint, j2 can
-// save and holds 2 slots with 1 s since its checkpoint. Shrinking j1 loses 120 slot-s, pausing j2
-// loses 2: j1 is chosen all the same, because nothing is paused.
+// save and holds 2 slots with 1 s since its checkpoint; a pause costs 120 s of a job's slots.
+// Shrinking j1 loses 120 slot-s, pausing j2 loses 2 and costs 240 besides: j1 is chosen. With 90 s
+// since its checkpoint j1 would lose 360, and j2 is.
 #pragma once
 
 #include <cstdint>
@@ -50,7 +54,8 @@ struct VictimJob {
   int64_t can_shrink = 0;  // slots that it can give and run on; 0 = it cannot
   bool can_pause = false;
   bool can_break = false;
-  double lost_slot_s = 0;  // if it is stopped now, whichever way
+  double lost_slot_s = 0;   // if it is stopped now, whichever way
+  double pause_slot_s = 0;  // on top, if it is paused
 };
 
 struct Victim {
@@ -62,8 +67,7 @@ struct Victim {
 
 struct VictimCost {
   int64_t broken = 0;
-  int64_t paused = 0;
-  double lost_slot_s = 0;  // with the spread
+  double slot_s = 0;
 };
 bool Less(const VictimCost& a, const VictimCost& b);
 

@@ -202,6 +202,17 @@ void World::Advance(Time now) {
   std::erase_if(freed_, [&](const auto& f) { return now_ - f.second >= policy_.grow_after; });
   for (const JobId id : due) Index(id, true);
   for (const JobId id : due) Touch(id);
+  for (auto& ends : ends_) {  // those that are late now, to where they are expected instead
+    for (auto it = ends.begin(); it != ends.end() && it->first <= now_;) {
+      const std::pair later(*ExpectedEnd(it->second), it->second);
+      if (later == *it) {
+        ++it;
+        continue;
+      }
+      ends.insert(later);
+      it = ends.erase(it);
+    }
+  }
   for (const NodeId id : leave) {
     timers_.erase({told_nodes_[id].leaves - kLeaveHorizon, TimerKind::kLeave, id});
     fleet_.SetNode(id, Effective(told_nodes_[id]));
@@ -504,9 +515,12 @@ Duration World::LongestRun(const Job& job, int64_t slots) const {
 std::optional<Time> World::ExpectedEnd(JobId id) const {
   const Job& job = jobs_[id];
   if (job.ends.is_set()) return job.ends;
-  const Duration run = ExpectedRun(job, SlotsIn(job.places));
+  Duration run = ExpectedRun(job, SlotsIn(job.places));
   if (run.us <= 0) return std::nullopt;
-  return (job.placed.is_set() ? job.placed : job.started) + run;
+  const Time from = job.placed.is_set() ? job.placed : job.started;
+  const Duration most = job.limit.us > 0 ? std::min(job.limit, kForever) : kForever;
+  while (from + run <= now_ && run < most) run = std::min(run * 2, most);
+  return from + run;
 }
 
 int64_t World::RestedFree(PoolId pool, Duration least) const {

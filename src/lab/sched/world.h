@@ -255,8 +255,10 @@ class World {
   bool Within(AccountId account, AccountId ancestor) const;
   bool MayBeStopped(JobId id) const;  // running for min_run, its start seen
   double LostWork(JobId id) const;    // slot-seconds, if it were stopped now
-  // When what runs is expected to end; nullopt = not known. A run that is late is expected to need
-  // `error` of its expected time more, then as long again.
+  // When what runs is expected to end; nullopt = not known. A run that is late is expected to last
+  // twice as long as was thought, and then twice that, up to its limit: the longer a run has
+  // lasted, the longer it goes on (run times of labs have tails as heavy as that). Told ends are as
+  // told.
   std::optional<Time> ExpectedEnd(JobId id) const;
   // Length of a run that started now on `slots`; the limit caps what is learned. 0 = not known.
   Duration ExpectedRun(const Job& job, int64_t slots) const;

@@ -272,6 +272,7 @@ void Run::EndRun(int id) {
                          static_cast<double>(std::popcount(place.slots)) * held / 3600;
   }
   HoldSlots(job.places, -1);
+  belief_.SetFreed(job.places, now_);
   on_slots_.erase(id);
   job.places.clear();
   job.slots = 0;
@@ -324,6 +325,7 @@ void Run::RemoveReplica(int id) {
                         static_cast<double>(std::popcount(place.slots)) * held / 3600;
   }
   HoldSlots(replica.places, -1);
+  belief_.SetFreed(replica.places, now_);
   if (const auto loan = loans_.find(replica.loan); loan != loans_.end()) --loan->second.replicas;
   replicas_.erase(id);
   belief_.SetReplica(id, std::nullopt);

@@ -77,6 +77,7 @@ INSTANTIATE_TEST_SUITE_P(Policies, HandComputed,
                              ByHand{"easy", "0-100 100-200 200-250 30-40"},
                              ByHand{"static", "0-100 100-200 200-250 30-40"},
                              ByHand{"tier", "0-100 100-200 200-250 30-40"},
+                             ByHand{"weir", "0-100 100-200 200-250 30-40"},
                              // Whoever fits.
                              ByHand{"cohort", "0-100 100-200 20-70 70-80"},
                              ByHand{"lyra", "0-100 100-200 20-70 70-80"},
