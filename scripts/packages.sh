@@ -28,6 +28,10 @@ test_packages=(
   "clang-format|formatting check"
   "python3|the example job, run by a test"
   "chromium|the dashboard in a real browser"
+  "slurmctld|real Slurm clusters on this host, for tests/slurm"
+  "slurmd|their nodes"
+  "slurm-client|sbatch, squeue and the rest"
+  "munge|their authentication"
 )
 bench_packages=(
   "libopenblas-dev|the limit beside bench/train"
