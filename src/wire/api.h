@@ -78,6 +78,16 @@ void Fields(V& v, Owned<V, CordonRequest>& c) {
   v("why", c.why, "shown beside the slot");
 }
 
+struct SiteDrain {
+  bool draining = true;
+  std::string why;
+};
+template <class V>
+void Fields(V& v, Owned<V, SiteDrain>& d) {
+  v("draining", d.draining, "false: it takes work again");
+  v("why", d.why, "shown beside the site");
+}
+
 struct WhoAmI {
   std::string name;
   std::string role;
@@ -111,5 +121,6 @@ WEIR_MESSAGE(weir::wire::KeyView);
 WEIR_MESSAGE(weir::wire::CreatedKey);
 WEIR_MESSAGE(weir::wire::ScaleRequest);
 WEIR_MESSAGE(weir::wire::CordonRequest);
+WEIR_MESSAGE(weir::wire::SiteDrain);
 WEIR_MESSAGE(weir::wire::WhoAmI);
 WEIR_MESSAGE(weir::wire::VersionView);

@@ -3,4 +3,5 @@
 
 #include "wire/api.h"
 #include "wire/lab.h"
+#include "wire/site.h"
 #include "wire/view.h"

@@ -117,6 +117,11 @@ struct Site {
   std::string isolation;
   double power_w_per_slot = 0;
   double price_usd_per_slot_h = 0;
+  std::string provider;
+  std::string region;
+  bool draining = false;
+  std::string why;
+  Time unknown_since;
 };
 template <class V>
 void Fields(V& v, Owned<V, Site>& s) {
@@ -126,6 +131,11 @@ void Fields(V& v, Owned<V, Site>& s) {
   v("isolation", s.isolation, "how slots are kept apart, and why not better");
   v("power_w_per_slot", s.power_w_per_slot, "stated draw of a busy slot, in watts");
   v("price_usd_per_slot_h", s.price_usd_per_slot_h, "US dollars for a slot-hour");
+  v("provider", s.provider, "the company that rents it out");
+  v("region", s.region);
+  v("draining", s.draining, "takes nothing new");
+  v("why", s.why, "why it is not reachable, or drains");
+  v("unknown_since_us", s.unknown_since, "since when it is not reachable; 0 = it is");
 }
 
 // ---- jobs ----
@@ -149,6 +159,7 @@ struct JobSpec {
   Duration grace = Duration::Seconds(20);
   std::vector<std::string> types;
   std::vector<std::string> sites;
+  std::vector<std::string> regions;
   std::vector<std::string> avoid;
   std::string widest;
   bool whole_nodes = false;
@@ -173,6 +184,7 @@ void Fields(V& v, Owned<V, JobSpec>& s) {
   v("grace_us", s.grace, "between SIGTERM and SIGKILL");
   v("types", s.types, "accelerator types that will do; empty = any");
   v("sites", s.sites, "sites that will do; empty = any");
+  v("regions", s.regions, "regions whose sites will do; empty = any");
   v("avoid", s.avoid, "nodes that will not do, as site/node");
   v("widest", s.widest,
     "no further apart than within one node, rack, leaf or spine; empty = within one site");
@@ -306,6 +318,7 @@ struct Lease {
   std::string version;
   bool ready = false;
   int64_t port = 0;
+  std::string host;
   std::string replaces;
 };
 template <class V>
@@ -327,6 +340,7 @@ void Fields(V& v, Owned<V, Lease>& l) {
   v("version", l.version, "replicas: model version that it serves");
   v("ready", l.ready, "replicas: its health path answers");
   v("port", l.port, "replicas: where it listens");
+  v("host", l.host, "replicas: on which address; empty: this machine's loopback");
   v("replaces", l.replaces,
     "replicas: lease in the same slots that it takes over from (a rollout step)");
 }
