@@ -1,5 +1,6 @@
 // Driver: the one door to a site. The control loop says what should run; the site's engine carries
-// it out. `local` runs processes on this machine, `slurm` will submit jobs, the simulator pretends.
+// it out. `local` runs processes on this machine, `slurm` submits jobs to a cluster, the simulator
+// pretends.
 //
 // A run is one attempt of a gang or of a replica; its id is the lease's id. Everything here is
 // idempotent by that id: Start of a run that exists is a success and starts nothing, Stop of one
@@ -47,6 +48,7 @@ enum class RunPhase {
   kStopping,  // asked to stop, not all ranks gone
   kExited,    // all ranks gone; exit_code and reason are final
   kLost,      // it was there and is gone without a trace (its machine died, say); final
+  kRefused,   // it never began and the site will never take it: reason says why; final
 };
 
 struct RunObservation {
@@ -61,6 +63,7 @@ struct RunObservation {
   std::string reason;
   std::vector<std::string> last_lines;  // of the rank that decides, at most 20
   int64_t port = 0;                     // replicas, once known
+  std::string host = "127.0.0.1";       // where that port is, as the gateway reaches it
   std::vector<wire::Json>
       new_progress;  // progress lines since the last Poll, oldest first, bounded
   int64_t rss_bytes = 0;
@@ -80,6 +83,12 @@ class Driver {
   virtual Result<std::vector<RunObservation>> Poll() = 0;
   // The run's end has been journaled: its folder may go (logs stay with the job).
   virtual Status Forget(const std::string& run_id) = 0;
+  // The nodes that the site's own engine is to keep free of new work, of ours and of others, and
+  // why. Those that were named before and are no more are given back. Engines without such a thing
+  // take no notice.
+  virtual void DrainNodes(const std::map<std::string, std::string>& why_by_node) {
+    (void)why_by_node;
+  }
 };
 
 }  // namespace weir::control
