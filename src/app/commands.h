@@ -34,6 +34,7 @@ void AddModelCompressCommands(CLI::App& model, int& exit_status);  // below `mod
 void AddWorkCommands(CLI::App& app, int& exit_status);             // job, service
 // status, top, why, loan, team, slot, node, dataset, model, journal, key
 void AddLabCommands(CLI::App& app, int& exit_status);
+void AddSiteCommands(CLI::App& app, int& exit_status);       // site
 void AddCompletionCommand(CLI::App& app, int& exit_status);  // after all others
 
 // One sentence about a command line that cannot be understood, with the nearest word that can.

@@ -318,13 +318,16 @@ void AddSlotAndNode(CLI::App& app, int& exit_status) {
   CLI::App* node = AddGroup(app, "node", "Every slot of a host at once: cordon, uncordon");
   for (CLI::App* group : {slot, node}) {
     const std::string kind = group->get_name();
-    for (const char* verb : {"cordon", "uncordon"}) {
+    for (const char* verb : {"cordon", "uncordon", "drain"}) {
+      if (kind == "slot" && std::string(verb) == "drain") continue;
       auto which = std::make_shared<std::string>();
       auto why = std::make_shared<std::string>();
       CLI::App* c =
           AddLeaf(*group, verb,
                   std::string(verb) == "cordon" ? "Start nothing new there; what runs goes on"
-                                                : "Use it again",
+                  : std::string(verb) == "drain"
+                      ? "Cordon it, and have its site's engine (Slurm) drain it too"
+                      : "Use it again; ends a drain as well",
                   fmt::format("  weir {} {} {}", kind, verb, kind == "slot" ? "local/n1/0" : "n1"),
                   exit_status, [=, verb = std::string(verb)](const ClientFlags& flags) -> Status {
                     const Client client = TRY(Client::Open(flags));

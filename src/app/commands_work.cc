@@ -24,7 +24,7 @@ struct JobFlags {
   std::string deadline, widest;
   bool checkpointable = false, whole_nodes = false, dry_run = false;
   int64_t priority = 0, retries = 2;
-  std::vector<std::string> env, command, types, sites, avoid;
+  std::vector<std::string> env, command, types, sites, regions, avoid;
 };
 
 Result<wire::JobSpec> SpecOf(const JobFlags& f) {
@@ -51,6 +51,7 @@ Result<wire::JobSpec> SpecOf(const JobFlags& f) {
   }
   spec.types = f.types;
   spec.sites = f.sites;
+  spec.regions = f.regions;
   spec.avoid = f.avoid;
   spec.widest = f.widest;
   spec.whole_nodes = f.whole_nodes;
@@ -91,6 +92,7 @@ void AddJobSubmit(CLI::App& job, int& exit_status) {
   several(c->add_option("--env", f->env, "NAME=VALUE, as often as needed"));
   several(c->add_option("--type", f->types, "Accelerator type that will do, as often as needed"));
   several(c->add_option("--site", f->sites, "Site that will do, as often as needed"));
+  several(c->add_option("--region", f->regions, "Region that will do, as often as needed"));
   several(c->add_option("--avoid", f->avoid, "Node that will not do, as site/node"));
   c->add_option("--widest", f->widest, "No further apart than one node, rack, leaf or spine");
   c->add_flag("--whole-nodes", f->whole_nodes, "Nobody else on its nodes");

@@ -4,18 +4,38 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "app/client.h"
 #include "app/commands.h"
 #include "app/setup.h"
+#include "app/show.h"
 #include "base/version.h"
 #include "engine/kernels/kernels.h"
 #include "io/cores.h"
 #include "io/files.h"
 #include "io/secret.h"
 #include "wire/schema.h"
+#include "wire/site.h"
 
 namespace weir::app {
 
 namespace {
+
+// Asks the lab, which looks at the site; fails when something is missing that it cannot do without.
+Status DoctorSite(const ClientFlags& flags, const std::string& site) {
+  const Client client = TRY(Client::Open(flags));
+  const std::string answer = TRY(client.Get("/api/v1/sites/" + Segment(site) + "/check"));
+  if (flags.json) std::fputs(answer.c_str(), stdout);
+  const wire::Json json = TRY(wire::ParseJson(answer));
+  const auto checks = TRY(wire::FromJson<std::vector<wire::SiteCheck>>(
+      json.value("items", wire::Json::array()), "items"));
+  if (!flags.json) std::fputs(ShowChecks(checks).c_str(), stdout);
+  for (const wire::SiteCheck& check : checks) {
+    if (!check.ok && check.fatal)
+      return Error(Code::kFailedPrecondition, fmt::format("site {} is not usable as it is", site))
+          .Hint(check.hint);
+  }
+  return {};
+}
 
 enum class Grade { kGood, kNote, kBad };
 
@@ -101,8 +121,17 @@ void AddDoctorCommand(CLI::App& app, int& exit_status) {
   auto flags = AddUpFlags(*command);
   auto json = std::make_shared<bool>(false);
   command->add_flag("--json", *json, "Print as JSON");
-  command->footer("Example:\n  weir doctor --data /srv/weir");
-  command->callback([flags, json, &exit_status] {
+  auto site = std::make_shared<std::string>();
+  command->add_option("--site", *site, "Look at this site of the running lab instead");
+  command->footer("Examples:\n  weir doctor --data /srv/weir\n  weir doctor --site north");
+  command->callback([flags, json, site, &exit_status] {
+    if (!site->empty()) {
+      ClientFlags client;
+      client.json = *json;
+      client.data = flags->data;
+      exit_status = Report(DoctorSite(client, *site));
+      return;
+    }
     const Result<Setup> setup = LoadSetup(*flags);
     if (!setup) {
       exit_status = Complain("doctor", setup.error());

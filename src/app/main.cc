@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
   AddSimCommand(app, exit_status);
   AddWorkCommands(app, exit_status);
   AddLabCommands(app, exit_status);
+  AddSiteCommands(app, exit_status);
   AddCompletionCommand(app, exit_status);
 
   try {

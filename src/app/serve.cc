@@ -111,6 +111,7 @@ Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& 
   if (const auto port = env("WEIR_PORT")) {
     o.port = static_cast<uint16_t>(TRY(Number<int>("WEIR_PORT", *port, 0, 65535)));
   }
+  if (const auto host = env("WEIR_HOST"); host && !host->empty()) o.address = *host;
   if (!flags.listen.empty()) TRY(ParseListen(flags.listen, o));
   o.name = flags.name.empty() ? env("WEIR_SERVICE").value_or("") : flags.name;
   if (!flags.api_key_env.empty()) {

@@ -369,6 +369,90 @@ std::string ShowSlots(const wire::LabView& view, const Style& style) {
   return table.Print(style);
 }
 
+namespace {
+
+struct SiteUse {
+  int64_t slots = 0, usable = 0, held = 0;
+};
+
+std::map<std::string, SiteUse> UseOfSites(const wire::LabView& view) {
+  std::map<std::string, SiteUse> use;
+  for (const wire::Slot& slot : view.slots) {
+    use[slot.site].slots += 1;
+    use[slot.site].usable += slot.health == wire::SlotHealth::kUp ? 1 : 0;
+  }
+  for (const wire::Lease& lease : view.leases) {
+    for (const std::string& slot : lease.slots) use[slot.substr(0, slot.find('/'))].held += 1;
+  }
+  return use;
+}
+
+std::string StateOf(const wire::Site& site, Time now) {
+  if (!site.reachable)
+    return site.unknown_since.is_set() ? "unknown for " + Human(now - site.unknown_since)
+                                       : "unknown";
+  return site.draining ? "draining" : "answers";
+}
+
+}  // namespace
+
+std::string ShowSites(const wire::LabView& view, const Style& style) {
+  auto use = UseOfSites(view);
+  Table table({"SITE", "DRIVER", "STATE", "PROVIDER", "REGION", ">SLOTS", ">USABLE", ">HELD",
+               ">USD/H", "WHY"});
+  for (const wire::Site& site : view.sites) {
+    const SiteUse& u = use[site.name];
+    table.Add({site.name,
+               site.driver,
+               {StateOf(site, view.now), site.reachable ? Colour::kNone : Colour::kRed},
+               Or(site.provider),
+               Or(site.region),
+               std::to_string(u.slots),
+               std::to_string(u.usable),
+               std::to_string(u.held),
+               fmt::format("{:.2f}", site.price_usd_per_slot_h * static_cast<double>(u.held)),
+               site.why});
+  }
+  return table.Print(style);
+}
+
+std::string ShowSite(const wire::SiteSpec& spec, const wire::LabView& view, const Style& style) {
+  wire::LabView one = view;
+  std::erase_if(one.sites, [&](const wire::Site& site) { return site.name != spec.name; });
+  std::string out = ShowSites(one, style);
+  const wire::SlurmSite& s = spec.slurm;
+  const auto line = [&](const char* what, const std::string& value) {
+    if (!value.empty()) out += fmt::format("  {:<14} {}\n", what, value);
+  };
+  line("cluster", s.cluster);
+  line("reached", std::string(wire::NameOf(s.via)) + (s.address.empty() ? "" : " " + s.address));
+  line("partition", s.partition);
+  line("account", s.account);
+  line("qos", s.qos);
+  line("reservation", s.reservation);
+  line("a slot is", s.gres.empty() ? fmt::format("{} CPUs", s.cpus_per_slot) : "1 " + s.gres);
+  line("contract", spec.contract);
+  line("price", fmt::format("${:g} for a slot-hour", spec.price_usd_per_slot_h));
+  if (spec.quota_slots > 0) line("quota", fmt::format("{} slots", spec.quota_slots));
+  line("data at", s.data_at);
+  line("unknown after", Human(spec.unknown_after));
+  line("lost after", spec.lost_after.us == 0 ? "never" : Human(spec.lost_after));
+  return out;
+}
+
+std::string ShowChecks(const std::vector<wire::SiteCheck>& checks) {
+  std::string out;
+  for (const wire::SiteCheck& check : checks) {
+    out += fmt::format("{} {:<16} {}\n",
+                       check.ok      ? "ok  "
+                       : check.fatal ? "BAD "
+                                     : "note",
+                       check.what, check.said);
+    if (!check.ok && !check.hint.empty()) out += fmt::format("     {:<16} -> {}\n", "", check.hint);
+  }
+  return out;
+}
+
 std::string ShowDatasets(const std::vector<wire::Dataset>& datasets, const Style& style) {
   if (datasets.empty()) return "no datasets; `weir dataset build --help` shows how to make one\n";
   Table table({"DATASET", "NAME", ">SIZE", "PATH", "CREATED", "BY"});

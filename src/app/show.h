@@ -6,6 +6,7 @@
 
 #include "app/table.h"
 #include "wire/api.h"
+#include "wire/site.h"
 #include "wire/view.h"
 
 namespace weir::app {
@@ -20,6 +21,9 @@ std::string ShowLoans(const std::vector<wire::Loan>& loans, Time now, const Styl
 std::string ShowLoan(const wire::Loan& loan, Time now, const Style& style);
 std::string ShowTeams(const std::vector<wire::Team>& teams, const Style& style);
 std::string ShowSlots(const wire::LabView& view, const Style& style);
+std::string ShowSites(const wire::LabView& view, const Style& style);
+std::string ShowSite(const wire::SiteSpec& site, const wire::LabView& view, const Style& style);
+std::string ShowChecks(const std::vector<wire::SiteCheck>& checks);
 std::string ShowDatasets(const std::vector<wire::Dataset>& datasets, const Style& style);
 std::string ShowModels(const std::vector<wire::ModelVersion>& models, const Style& style);
 std::string ShowKeys(const std::vector<wire::KeyView>& keys, Time now, const Style& style);

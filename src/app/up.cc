@@ -21,6 +21,8 @@
 #include "base/version.h"
 #include "control/disk_files.h"
 #include "control/drivers/local.h"
+#include "control/drivers/slurm/check.h"
+#include "control/drivers/slurm/slurm.h"
 #include "control/http_probe.h"
 #include "control/local_lab.h"
 #include "control/loop.h"
@@ -106,6 +108,27 @@ Result<std::string> EnsureAdminKey(control::Lab& lab, const std::string& data, T
   TRY(io::WriteSecretFile(data + "/admin.key", made.secret));
   TRY(lab.CreateKey(made.key, {"weir"}));
   return made.secret;
+}
+
+// What a site's commands and ssh find in their environment.
+std::map<std::string, std::string> SiteEnvironment(const io::EnvLookup& env) {
+  auto given = control::CommandEnvironment(env);
+  for (const char* name : {"SSH_AUTH_SOCK", "SLURM_CONF"}) {
+    if (const auto value = env(name)) given[name] = *value;
+  }
+  return given;
+}
+
+// Tells this lab's jobs from those of any other lab at the same cluster; made once, kept in DATA.
+Result<std::string> LabTag(const std::string& data, const std::string& lab) {
+  const std::string path = data + "/lab.tag";
+  if (const auto tag = io::ReadFile(path, 256)) return tag->substr(0, tag->find('\n'));
+  std::string name;
+  for (const char c : lab.substr(0, 24))
+    name += std::isalnum(static_cast<unsigned char>(c)) ? c : '-';
+  const std::string tag = name + "-" + io::SecureRandomHex(4);
+  TRY(io::WriteFileDurably(path, tag + "\n"));
+  return tag;
 }
 
 bool IsEmpty(const wire::LabView& view) {
@@ -224,7 +247,23 @@ Status Up(const Setup& setup) {
   loop_options.env.weir_binary = program;
   loop_options.tick = config.Span("lab.tick");
   loop_options.policy = policy;
+  const std::string lab_tag = TRY(LabTag(setup.data, config.String("lab.name")));
+  const auto site_env = SiteEnvironment(io::ProcessEnv());
+  const auto open_site =
+      [&](const wire::SiteSpec& spec) -> Result<std::unique_ptr<control::Driver>> {
+    auto door = TRY(control::slurm::OpenDoor(spec.slurm, site_env));
+    return std::unique_ptr<control::Driver>(
+        TRY(control::slurm::CreateSlurmDriver({spec, setup.data, lab_tag, program}, std::move(door),
+                                              &clock, control::slurm::Worker::kThread)));
+  };
+  const auto check_site = [&](const wire::SiteSpec& spec) -> std::vector<wire::SiteCheck> {
+    auto door = control::slurm::OpenDoor(spec.slurm, site_env);
+    if (!door) return {{"door", false, true, door.error().message(), door.error().hint()}};
+    return control::slurm::CheckSite(spec, **door, setup.data, program, clock.Now());
+  };
   control::LoopPorts ports;
+  ports.open_site = open_site;
+  ports.check_site = check_site;
   ports.store = store.get();
   ports.clock = &clock;
   ports.drivers = {driver.get()};

@@ -566,6 +566,136 @@ Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::Slo
              SlotMarked{slot, health, why});
 }
 
+Events DrainNode(const CommandContext& c, const std::string& node, const std::string& why) {
+  std::vector<Event> events;
+  std::set<std::string> nodes;
+  for (const auto& [id, slot] : c.state.slots) {
+    const std::string full = slot.site + "/" + slot.node;
+    if (slot.node != node && full != node) continue;
+    nodes.insert(full);
+    events.push_back(
+        {c.now,
+         c.actor.name,
+         {id},
+         fmt::format("{} drains node {}{}{}", c.actor.name, full, why.empty() ? "" : ": ", why),
+         {},
+         SlotMarked{id, wire::SlotHealth::kCordoned, why, true}});
+  }
+  if (nodes.size() > 1)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("the name {} is ambiguous: it is {}", node, fmt::join(nodes, " and ")))
+        .Hint("say which as site/node");
+  if (events.empty())
+    return Error(Code::kNotFound, fmt::format("node {} is not known", node))
+        .Hint("see `weir slot list`");
+  return events;
+}
+
+namespace {
+
+Status CheckSite(const wire::SiteSpec& site) {
+  TRY(CheckName("name", site.name));
+  if (site.driver != "slurm")
+    return Error(
+        Code::kInvalidArgument,
+        fmt::format("driver: \"{}\" is not one; sites that are added have slurm", site.driver));
+  for (const auto& [field, value] : {std::pair("price_usd_per_slot_h", site.price_usd_per_slot_h),
+                                     std::pair("power_w_per_slot", site.power_w_per_slot)}) {
+    if (!(value >= 0 && value < 1e9)) return Invalid("{}: {} is not from 0 on", field, value);
+  }
+  TRY(AtLeast("quota_slots", site.quota_slots, 0));
+  TRY(AtLeast("unknown_after_us", site.unknown_after.us, 1'000'000));
+  TRY(AtLeast("lost_after_us", site.lost_after.us, 0));
+  if (site.lost_after.us > 0 && site.lost_after < site.unknown_after)
+    return Invalid("lost_after_us: it is shorter than unknown_after_us, {}",
+                   Human(site.unknown_after));
+  const wire::SlurmSite& s = site.slurm;
+  if (s.cluster.empty())
+    return Invalid("slurm.cluster: empty; `sacctmgr show cluster` or scontrol says it");
+  if (s.via != wire::SlurmVia::kHere && s.address.empty())
+    return Invalid("slurm.address: empty; {} needs to know where", wire::NameOf(s.via));
+  if (!s.address.empty() && s.address.front() == '-')
+    return Invalid("slurm.address: \"{}\" looks like an option", s.address);
+  if (s.gres.empty() && s.cpus_per_slot < 1)
+    return Error(Code::kInvalidArgument,
+                 "slurm.cpus_per_slot: a site without accelerators needs it")
+        .Hint("say how many CPUs make one slot: --cpus-per-slot 8");
+  TRY(AtLeast("slurm.cpus_per_slot", s.cpus_per_slot, 0));
+  if (!s.data_at.empty() && s.data_at.front() != '/')
+    return Invalid("slurm.data_at: \"{}\" is not absolute", s.data_at);
+  if (s.first_port < 1024 || s.first_port > 55'000)
+    return Invalid("slurm.first_port: {} is not from 1024 to 55000", s.first_port);
+  TRY(AtLeast("slurm.poll_every_us", s.poll_every.us, 100'000));
+  TRY(AtLeast("slurm.start_within_us", s.start_within.us, 1'000'000));
+  if (!(s.load_share > 0 && s.load_share <= 1))
+    return Invalid("slurm.load_share: {} is not above 0 and at most 1", s.load_share);
+  for (const auto& [field, value] :
+       {std::pair("slurm.cluster", &s.cluster), std::pair("slurm.partition", &s.partition),
+        std::pair("slurm.account", &s.account), std::pair("slurm.qos", &s.qos),
+        std::pair("slurm.reservation", &s.reservation), std::pair("slurm.gres", &s.gres),
+        std::pair("slurm.address", &s.address), std::pair("slurm.conf", &s.conf)}) {
+    if (value->find_first_of(std::string_view(" \t\n\0", 4)) != std::string::npos)
+      return Invalid("{}: \"{}\" has a blank in it", field, *value);
+  }
+  return {};
+}
+
+}  // namespace
+
+Events PutSite(const CommandContext& c, const wire::SiteSpec& site) {
+  TRY(CheckSite(site));
+  const auto known = c.state.sites.find(site.name);
+  if (known == c.state.sites.end()) {
+    for (const auto& [id, slot] : c.state.slots) {
+      if (slot.site == site.name)
+        return Error(Code::kAlreadyExists,
+                     fmt::format("name: {} is this machine's own site", site.name))
+            .Hint("choose another name");
+    }
+  } else if (known->second.slurm.cluster != site.slurm.cluster ||
+             known->second.slurm.data_at != site.slurm.data_at) {
+    return Error(
+               Code::kFailedPrecondition,
+               fmt::format("site {} is cluster {} with its data at \"{}\"; that cannot be changed",
+                           site.name, known->second.slurm.cluster, known->second.slurm.data_at))
+        .Hint("add it under another name, and drain and remove this one");
+  }
+  return One(
+      c, {site.name},
+      fmt::format("{} {} site {}: {} cluster {}{}{}", c.actor.name,
+                  known == c.state.sites.end() ? "adds" : "changes", site.name, site.driver,
+                  site.slurm.cluster, site.provider.empty() ? "" : ", rented from ", site.provider),
+      SitePut{site});
+}
+
+Events DrainSite(const CommandContext& c, const std::string& which, bool draining,
+                 const std::string& why) {
+  const auto known = c.state.sites.find(which);
+  if (known == c.state.sites.end()) return NoSuch("site", which);
+  wire::SiteSpec site = known->second;
+  site.draining = draining;
+  site.why = draining ? why : "";
+  return One(c, {which},
+             fmt::format("{} {} site {}{}{}", c.actor.name, draining ? "drains" : "takes back",
+                         which, site.why.empty() ? "" : ": ", site.why),
+             SitePut{site});
+}
+
+Events RemoveSite(const CommandContext& c, const std::string& which) {
+  if (c.state.sites.count(which) == 0) return NoSuch("site", which);
+  int64_t leases = 0;
+  for (const auto& [id, lease] : c.state.leases)
+    leases += lease.slots.front().rfind(which + "/", 0) == 0;
+  if (leases > 0)
+    return Error(Code::kFailedPrecondition,
+                 fmt::format("site {} has {} leases that have not ended", which, leases))
+        .Hint(fmt::format("weir site drain {} first; jobs that cannot be saved run to their end or "
+                          "are cancelled",
+                          which));
+  return One(c, {which}, fmt::format("{} removes site {}", c.actor.name, which),
+             SiteRemoved{which});
+}
+
 Events CreateKey(const CommandContext& c, const wire::Key& key) {
   TRY(CheckName("name", key.name));
   if (c.state.keys.count(key.name) != 0)

@@ -44,6 +44,14 @@ Events AddModelVersion(const CommandContext& c, const wire::ModelVersion& versio
 Events PutPipeline(const CommandContext& c, const wire::Pipeline& pipeline);
 Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::SlotHealth health,
                      const std::string& why);
+// Marks every slot of a node, "node" or "site/node", as cordoned; the site's engine drains it too.
+Events DrainNode(const CommandContext& c, const std::string& node, const std::string& why);
+// Adds a site, or changes one: its driver, its cluster and the place of its data stay.
+Events PutSite(const CommandContext& c, const wire::SiteSpec& site);
+Events DrainSite(const CommandContext& c, const std::string& which, bool draining,
+                 const std::string& why);
+// kFailedPrecondition while anything holds a lease there.
+Events RemoveSite(const CommandContext& c, const std::string& which);
 Events CreateKey(const CommandContext& c, const wire::Key& key);
 Events RevokeKey(const CommandContext& c, const std::string& name);
 

@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "io/store.h"
 #include "wire/lab.h"
+#include "wire/site.h"
 #include "wire/view.h"
 
 namespace weir::control {
@@ -84,12 +85,33 @@ struct SlotMarked {
   std::string slot;
   wire::SlotHealth health = wire::SlotHealth::kUp;
   std::string why;
+  bool at_site = false;
 };
 template <class V>
 void Fields(V& v, Owned<V, SlotMarked>& e) {
   v("slot", e.slot, "", kRequired);
   v("health", e.health);
   v("why", e.why);
+  v("at_site", e.at_site, "the site's engine is to drain its node too");
+}
+
+// A site is added, or changed (a drain is such a change).
+struct SitePut {
+  static constexpr const char* kType = "site.put";
+  wire::SiteSpec site;
+};
+template <class V>
+void Fields(V& v, Owned<V, SitePut>& e) {
+  v("site", e.site, "as it is now", kRequired);
+}
+
+struct SiteRemoved {
+  static constexpr const char* kType = "site.removed";
+  std::string site;
+};
+template <class V>
+void Fields(V& v, Owned<V, SiteRemoved>& e) {
+  v("site", e.site, "it has no lease; its slots go with it", kRequired);
 }
 
 struct KeyCreated {
@@ -214,11 +236,13 @@ struct ReplicaReady {
   static constexpr const char* kType = "replica.ready";
   std::string lease;
   int64_t port = 0;
+  std::string host;
 };
 template <class V>
 void Fields(V& v, Owned<V, ReplicaReady>& e) {
   v("lease", e.lease, "its health path answers", kRequired);
   v("port", e.port);
+  v("host", e.host, "empty: this machine's loopback");
 }
 
 struct ReplicaUnready {
@@ -402,7 +426,7 @@ using EventBody =
                  LeaseStopAsked, LeaseEnded, ReplicaReady, ReplicaUnready, LoanOpened, LoanLoss,
                  LoanRecalled, LoanReturned, ServiceCreated, ServiceUpdated, ServiceRetiring,
                  ServiceRetired, ServiceShed, ServiceVersion, DatasetAdded, ModelRegistered,
-                 PipelinePut, RolloutStarted, RolloutEnded>;
+                 PipelinePut, RolloutStarted, RolloutEnded, SitePut, SiteRemoved>;
 
 inline constexpr const char* kLoopActor = "weir";  // the control loop itself
 
@@ -433,6 +457,8 @@ WEIR_MESSAGE(weir::control::TeamPut);
 WEIR_MESSAGE(weir::control::TeamRemoved);
 WEIR_MESSAGE(weir::control::SlotSeen);
 WEIR_MESSAGE(weir::control::SlotMarked);
+WEIR_MESSAGE(weir::control::SitePut);
+WEIR_MESSAGE(weir::control::SiteRemoved);
 WEIR_MESSAGE(weir::control::KeyCreated);
 WEIR_MESSAGE(weir::control::KeyRevoked);
 WEIR_MESSAGE(weir::control::JobSubmitted);

@@ -33,10 +33,30 @@ void Learned::Note(const State& state) {
   std::erase_if(noted, [&](const std::string& id) { return state.jobs.count(id) == 0; });
 }
 
+namespace {
+
+// The sites of the job's regions, of those that it names if it does. A name that no site has stands
+// for none.
+std::vector<std::string> SitesIn(const State& state, const wire::JobSpec& spec) {
+  std::vector<std::string> sites;
+  for (const auto& [name, site] : state.sites) {
+    const auto in = [](const std::vector<std::string>& all, const std::string& one) {
+      return std::find(all.begin(), all.end(), one) != all.end();
+    };
+    if (in(spec.regions, site.region) && (spec.sites.empty() || in(spec.sites, name)))
+      sites.push_back(name);
+  }
+  if (sites.empty()) sites.push_back("(none of the regions asked for)");
+  return sites;
+}
+
+}  // namespace
+
 sched::JobState SchedJob(const State& state, const Sightings& sights, const wire::Job& job,
                          const Guesses& guesses, const Learned& learned, const Budgets& budgets) {
   sched::JobState js;
   js.job = job;
+  if (!job.spec.regions.empty()) js.job.spec.sites = SitesIn(state, job.spec);
   js.restart_cost = guesses.job_restart;
   if (const auto lease = state.leases.find(job.lease); lease != state.leases.end())
     js.run_started = lease->second.active.is_set() ? lease->second.active : lease->second.opened;
@@ -90,7 +110,9 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
   }
   for (const auto& [id, slot] : state.slots) {
     const auto site = sights.sites.find(slot.site);
-    const bool reachable = site == sights.sites.end() || site->second.reachable;
+    const auto added = state.sites.find(slot.site);
+    const bool reachable = (site == sights.sites.end() || site->second.reachable) &&
+                           (added == state.sites.end() || !added->second.draining);
     s.slots.push_back({id, reachable && EffectiveSlot(state, slot).health == wire::SlotHealth::kUp,
                        holder_of.count(id) != 0 ? holder_of[id] : "",
                        state.free_since.count(id) != 0 ? state.free_since.at(id) : Time{},

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "base/units.h"
 #include "wire/lab.h"
+#include "wire/site.h"
 #include "wire/view.h"
 
 namespace weir::control {
@@ -53,6 +54,14 @@ class Lab {
                                              const Actor& actor) = 0;
   virtual Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                            const std::string& why, const Actor& actor) = 0;
+  // Every slot of the node is cordoned, and the site's engine keeps it free as well.
+  virtual Result<std::vector<wire::Slot>> DrainNode(const std::string& node, const std::string& why,
+                                                    const Actor& actor) = 0;
+  // Looked at first (blocks for some seconds): the first thing that is missing is the error.
+  virtual Result<wire::SiteSpec> PutSite(const wire::SiteSpec& site, const Actor& actor) = 0;
+  virtual Result<wire::SiteSpec> DrainSite(const std::string& which, bool draining,
+                                           const std::string& why, const Actor& actor) = 0;
+  virtual Status RemoveSite(const std::string& which, const Actor& actor) = 0;
   // `key.hash` is made by guard/; the secret never comes here.
   virtual Result<wire::Key> CreateKey(const wire::Key& key, const Actor& actor) = 0;
   virtual Status RevokeKey(const std::string& name, const Actor& actor) = 0;
@@ -64,6 +73,9 @@ class Lab {
                                                              Duration timeout) const = 0;
   virtual int64_t view_number() const = 0;
   virtual std::vector<wire::Key> Keys() const = 0;
+  virtual std::vector<wire::SiteSpec> Sites() const = 0;  // those that were added
+  // What the site needs, looked at now. Blocks for some seconds.
+  virtual Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const = 0;
   virtual Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const = 0;
   virtual Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const = 0;
   virtual Result<wire::Curve> CurveOf(const std::string& job) const = 0;

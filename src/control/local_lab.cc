@@ -119,6 +119,68 @@ Result<wire::Slot> LocalLab::SetSlotHealth(const std::string& slot, wire::SlotHe
       [&](const State& s, const auto&) { return EffectiveSlot(s, s.slots.at(slot)); });
 }
 
+Result<std::vector<wire::Slot>> LocalLab::DrainNode(const std::string& node, const std::string& why,
+                                                    const Actor& actor) {
+  return Changed<std::vector<wire::Slot>>(
+      loop_, actor, [&](const CommandContext& c) { return control::DrainNode(c, node, why); },
+      [](const State& s, const std::vector<Event>& events) {
+        std::vector<wire::Slot> slots;
+        for (const Event& event : events)
+          slots.push_back(EffectiveSlot(s, s.slots.at(std::get<SlotMarked>(event.body).slot)));
+        return slots;
+      });
+}
+
+Result<wire::SiteSpec> LocalLab::PutSite(const wire::SiteSpec& site, const Actor& actor) {
+  // What can be said without asking the site comes first.
+  Events checked = Error(Code::kInternal, "not read");
+  const Time now = loop_.Now();
+  loop_.Read([&](const State& s) {
+    checked = control::PutSite(CommandContext{s, actor, now, loop_.options().env.data_dir}, site);
+  });
+  TRY(std::move(checked));
+  if (!loop_.ports().check_site) return Error(Code::kUnimplemented, "this lab cannot open sites");
+  for (const wire::SiteCheck& check : loop_.ports().check_site(site)) {
+    if (!check.ok && check.fatal)
+      return Error(Code::kFailedPrecondition,
+                   fmt::format("site {}, {}: {}", site.name, check.what, check.said))
+          .Hint(check.hint);
+  }
+  return Changed<wire::SiteSpec>(
+      loop_, actor, [&](const CommandContext& c) { return control::PutSite(c, site); },
+      [&](const State& s, const auto&) { return s.sites.at(site.name); });
+}
+
+Result<wire::SiteSpec> LocalLab::DrainSite(const std::string& which, bool draining,
+                                           const std::string& why, const Actor& actor) {
+  return Changed<wire::SiteSpec>(
+      loop_, actor,
+      [&](const CommandContext& c) { return control::DrainSite(c, which, draining, why); },
+      [&](const State& s, const auto&) { return s.sites.at(which); });
+}
+
+Status LocalLab::RemoveSite(const std::string& which, const Actor& actor) {
+  return loop_.Change(
+      actor, [&](const CommandContext& c) { return control::RemoveSite(c, which); },
+      [](const State&, const auto&) {});
+}
+
+std::vector<wire::SiteSpec> LocalLab::Sites() const {
+  std::vector<wire::SiteSpec> sites;
+  loop_.Read([&](const State& s) {
+    for (const auto& [name, site] : s.sites) sites.push_back(site);
+  });
+  return sites;
+}
+
+Result<std::vector<wire::SiteCheck>> LocalLab::CheckSite(const std::string& which) const {
+  for (const wire::SiteSpec& site : Sites()) {
+    if (site.name == which && loop_.ports().check_site) return loop_.ports().check_site(site);
+  }
+  return Error(Code::kNotFound, fmt::format("no site that was added is called \"{}\"", which))
+      .Hint("see `weir site list`; `weir doctor` alone looks at this machine");
+}
+
 Result<wire::Key> LocalLab::CreateKey(const wire::Key& key, const Actor& actor) {
   return Changed<wire::Key>(
       loop_, actor, [&](const CommandContext& c) { return control::CreateKey(c, key); },

@@ -28,6 +28,12 @@ class LocalLab final : public Lab {
   Result<wire::Pipeline> PutPipeline(const wire::Pipeline& pipeline, const Actor& actor) override;
   Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                    const std::string& why, const Actor& actor) override;
+  Result<std::vector<wire::Slot>> DrainNode(const std::string& node, const std::string& why,
+                                            const Actor& actor) override;
+  Result<wire::SiteSpec> PutSite(const wire::SiteSpec& site, const Actor& actor) override;
+  Result<wire::SiteSpec> DrainSite(const std::string& which, bool draining, const std::string& why,
+                                   const Actor& actor) override;
+  Status RemoveSite(const std::string& which, const Actor& actor) override;
   Result<wire::Key> CreateKey(const wire::Key& key, const Actor& actor) override;
   Status RevokeKey(const std::string& name, const Actor& actor) override;
 
@@ -38,6 +44,8 @@ class LocalLab final : public Lab {
   }
   int64_t view_number() const override { return loop_.view_number(); }
   std::vector<wire::Key> Keys() const override;
+  std::vector<wire::SiteSpec> Sites() const override;
+  Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const override;
   Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const override;
   Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const override;
   Result<wire::Curve> CurveOf(const std::string& job) const override;

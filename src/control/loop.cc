@@ -163,6 +163,33 @@ void ControlLoop::KeepVersions(std::vector<learn::Step>& steps) {
   });
 }
 
+void ControlLoop::SyncSites(Duration monotonic) {
+  const auto& sites = journal_.state().sites;
+  std::erase_if(added_, [&](const auto& entry) { return sites.count(entry.first) == 0; });
+  for (const auto& [name, spec] : sites) {
+    wire::SiteSpec driven = spec;
+    driven.draining = false;
+    driven.why.clear();
+    std::string text = wire::ToText(driven);
+    AddedSite& site = added_[name];
+    if (site.text == text && (site.driver != nullptr || monotonic < site.retry_at)) continue;
+    site.driver.reset();  // before its successor takes the same folder
+    site.text = std::move(text);
+    Result<std::unique_ptr<Driver>> opened =
+        ports_.open_site ? ports_.open_site(driven)
+                         : Error(Code::kUnimplemented, "this lab cannot open sites");
+    if (opened) {
+      site.driver = *std::move(opened);
+      site.trouble.clear();
+      learned_.prices[name] = spec.price_usd_per_slot_h;
+      continue;
+    }
+    site.retry_at = monotonic + kOpenSiteAgain;
+    site.trouble = opened.error().ToString();
+    log::warn("site {} cannot be opened: {}", name, site.trouble);
+  }
+}
+
 void ControlLoop::Step() {
   const Duration began = ports_.clock->Monotonic();
   {
@@ -170,9 +197,22 @@ void ControlLoop::Step() {
     now_ = clock_.Now();
     const Instant now{now_, ports_.clock->Monotonic()};
 
+    SyncSites(now.monotonic);
+    std::vector<Driver*> drivers = ports_.drivers;
     std::vector<SiteReport> reports;
-    for (Driver* driver : ports_.drivers)
-      reports.push_back({driver->site().name, driver->Slots(), driver->Poll()});
+    for (Driver* driver : drivers)
+      reports.push_back({driver->site().name, {}, driver->Slots(), driver->Poll()});
+    for (const auto& [name, site] : added_) {
+      SiteReport report{name, journal_.state().sites.at(name).lost_after};
+      if (site.driver != nullptr) {
+        report.slots = site.driver->Slots();
+        report.runs = site.driver->Poll();
+      } else {
+        report.runs = Error(Code::kUnavailable, site.trouble);
+      }
+      drivers.push_back(site.driver.get());
+      reports.push_back(std::move(report));
+    }
     std::vector<ProbeResult> probes;
     if (ports_.probe != nullptr) probes = ports_.probe->Take();
     NoteTraffic();
@@ -200,8 +240,11 @@ void ControlLoop::Step() {
                                                           : demand->second.OutstandingAt(lease.id);
                         },
                         draining_ ? ShutdownGraceLeft() : Duration{}};
-    for (size_t i = 0; i < ports_.drivers.size(); ++i) {
-      if (reports[i].runs) reconcile.Act(*ports_.drivers[i], *reports[i].runs);
+    for (size_t i = 0; i < drivers.size(); ++i) {
+      if (drivers[i] != nullptr && reports[i].runs) reconcile.Act(*drivers[i], *reports[i].runs);
+    }
+    for (const auto& [name, site] : added_) {
+      if (site.driver != nullptr) site.driver->DrainNodes(DrainedNodes(journal_.state(), name));
     }
     if (ports_.probe != nullptr) {
       for (const ProbeTarget& target : DueProbes(journal_.state(), now_, sights_))
@@ -446,6 +489,9 @@ void ControlLoop::Publish() {
     }
     std::vector<wire::Site> sites;
     for (Driver* driver : ports_.drivers) sites.push_back(driver->site());
+    for (const auto& [name, site] : added_) {
+      sites.push_back(site.driver != nullptr ? site.driver->site() : wire::Site{name, "slurm"});
+    }
     wire::LabView made =
         ViewOf({journal_.state(), sights_, demands_, options_.policy, std::move(sites),
                 options_.version, now_, started_, journal_.seq(), draining_, trouble_});

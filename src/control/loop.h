@@ -75,6 +75,8 @@ struct LoopOptions {
   bool publish_views = true;
 };
 
+inline constexpr Duration kOpenSiteAgain = Duration::Seconds(10);
+
 // Borrowed; must outlive the loop. Null ports are simply not asked.
 struct LoopPorts {
   io::Store* store = nullptr;
@@ -84,6 +86,10 @@ struct LoopPorts {
   RoutingSink* routing = nullptr;
   HealthProbe* probe = nullptr;
   LabFiles* files = nullptr;
+  // The driver of a site that was added. Null: none can be.
+  std::function<Result<std::unique_ptr<Driver>>(const wire::SiteSpec&)> open_site;
+  // What such a site needs, looked at one by one. Blocks; called by any thread, without the lock.
+  std::function<std::vector<wire::SiteCheck>(const wire::SiteSpec&)> check_site;
   // Instead of the loop's own scheduler: tests plant bugs here.
   std::function<sched::Decision(const sched::Snapshot&, const sched::Policy&)> decide;
 };
@@ -134,6 +140,8 @@ class ControlLoop {
   bool Record(std::vector<Event> events);
   void NoteTrouble(const Error& error);
   void NoteTraffic();
+  // Opens and closes drivers until they are those of the sites in the state.
+  void SyncSites(Duration monotonic);
   void DecideAndRecord();
   void KeepVersions(std::vector<learn::Step>& steps);
   void Publish();
@@ -150,6 +158,13 @@ class ControlLoop {
   Time now_;  // of the newest turn or change
   Time started_;
   Sightings sights_;
+  struct AddedSite {
+    std::string text;                // of its spec, without what does not concern the driver
+    std::unique_ptr<Driver> driver;  // null: it could not be opened
+    std::string trouble;
+    Duration retry_at;  // monotonic
+  };
+  std::map<std::string, AddedSite> added_;        // by name
   std::map<std::string, DemandTracker> demands_;  // by service id
   std::unique_ptr<sched::LabScheduler> scheduler_;
   Learned learned_;

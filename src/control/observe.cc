@@ -27,6 +27,8 @@ double SpeedUpExponent(const std::map<int64_t, double>& speeds) {
 
 namespace {
 
+constexpr const char* kLoopback = "127.0.0.1";
+
 using wire::HolderKind;
 using wire::Json;
 using wire::LeasePhase;
@@ -61,12 +63,20 @@ class Observer {
 
   void Site(const SiteReport& report) {
     SiteSight& site = sights_.sites[report.site];
+    const bool was_reachable = site.reachable;
     site.reachable = report.slots.has_value() && report.runs.has_value();
     if (!site.reachable) {
       site.why = (report.slots ? report.runs.error() : report.slots.error()).message();
+      if (was_reachable) {
+        site.silent_from = now_.monotonic;
+        site.unknown_since = now_.lab;
+      }
+      if (report.lost_after.us > 0 && now_.monotonic - site.silent_from >= report.lost_after)
+        DeclareLost(report);
       return;
     }
     site.why.clear();
+    site.unknown_since = {};
     Slots(report.site, *report.slots);
     Runs(report.site, *report.runs);
   }
@@ -134,6 +144,18 @@ class Observer {
     }
   }
 
+  void DeclareLost(const SiteReport& report) {
+    for (const auto& [id, lease] : state_.leases) {
+      if (SiteOf(lease.slots.front()) != report.site) continue;
+      RunObservation lost;
+      lost.id = id;
+      lost.phase = RunPhase::kLost;
+      lost.reason = fmt::format("site {} has been silent for {}, so by its policy this is lost",
+                                report.site, Human(report.lost_after));
+      Ended(lease, lost, "");
+    }
+  }
+
   void Runs(const std::string& site, const std::vector<RunObservation>& runs) {
     std::map<std::string, const RunObservation*> by_id;
     for (const RunObservation& run : runs) by_id[run.id] = &run;
@@ -151,9 +173,14 @@ class Observer {
     LeaseSight& sight = sights_.leases[lease.id];
     sight.started = true;
     sight.rss_bytes = run.rss_bytes;
-    if (run.port > 0) sight.port = run.port;
+    if (run.port > 0) {
+      sight.port = run.port;
+      sight.host = run.host;
+    }
     if (lease.holder_kind == HolderKind::kJob) Progress(lease, run);
-    if (run.phase == RunPhase::kExited || run.phase == RunPhase::kLost) {
+    if (run.phase == RunPhase::kRefused) {
+      Ended(lease, std::nullopt, run.reason);
+    } else if (run.phase == RunPhase::kExited || run.phase == RunPhase::kLost) {
       Ended(lease, run, "");
     } else if (run.phase == RunPhase::kRunning && lease.phase == LeasePhase::kIntended) {
       Add({lease.id, lease.holder},
@@ -284,7 +311,8 @@ class Observer {
     sights_.replica_startup[lease.holder] = startup;
     Add({lease.id, lease.holder, lease.service},
         fmt::format("{} of {} is ready after {}", lease.id, lease.service, Human(startup)),
-        ReplicaReady{lease.id, sight.port}, {{"startup_s", startup.seconds()}});
+        ReplicaReady{lease.id, sight.port, sight.host == kLoopback ? "" : sight.host},
+        {{"startup_s", startup.seconds()}});
   }
 
   void StopUnhealthy(const wire::Lease& lease, const std::string& why) {
@@ -348,12 +376,15 @@ std::vector<ProbeTarget> DueProbes(const State& state, Time now, Sightings& sigh
   for (const auto& [id, lease] : state.leases) {
     if (lease.holder_kind != HolderKind::kReplica || lease.phase != LeasePhase::kActive) continue;
     LeaseSight& sight = sights.leases[id];
-    if (sight.port == 0) sight.port = lease.port;
+    if (sight.port == 0) {
+      sight.port = lease.port;
+      if (!lease.host.empty()) sight.host = lease.host;
+    }
     if (sight.probing || sight.port == 0 || now < sight.probe_at) continue;
     const auto service = state.services.find(lease.holder);
     if (service == state.services.end()) continue;
     sight.probing = true;
-    due.push_back({id, "127.0.0.1", sight.port, service->second.spec.health_path, kProbeTimeout});
+    due.push_back({id, sight.host, sight.port, service->second.spec.health_path, kProbeTimeout});
   }
   return due;
 }

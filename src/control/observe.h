@@ -14,7 +14,8 @@
 //   replica not ready     health path answers             replica.ready
 //   replica ready         kProbeFailures misses           replica.unready, lease.stop_asked
 //   replica not ready     for kReadyWithin                lease.stop_asked (unhealthy)
-// A site that cannot be reached says nothing, and nothing follows from that.
+//   lease, any phase      unreachable for lost_after      lease.ended as lost, by the site's policy
+// Before that a site that cannot be reached says nothing, and nothing follows from it.
 #pragma once
 
 #include <string>
@@ -36,6 +37,9 @@ inline constexpr Duration kReadyWithin = Duration::Minutes(2);
 
 struct SiteReport {
   std::string site;
+  // Silent for so long, its work is declared lost; 0 = never. Counted from when this process first
+  // missed it: a restart grants the time anew.
+  Duration lost_after = {};
   Result<std::vector<wire::Slot>> slots = std::vector<wire::Slot>{};
   Result<std::vector<RunObservation>> runs = std::vector<RunObservation>{};
 };

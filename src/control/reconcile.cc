@@ -53,6 +53,16 @@ RunSpec SpecOfRun(const State& state, const wire::Lease& lease, const RunEnv& en
   return run;
 }
 
+std::map<std::string, std::string> DrainedNodes(const State& state, const std::string& site) {
+  std::map<std::string, std::string> nodes;
+  for (const auto& [id, mark] : state.marks) {
+    const auto slot = state.slots.find(id);
+    if (mark.at_site && slot != state.slots.end() && slot->second.site == site)
+      nodes[slot->second.node] = mark.why;
+  }
+  return nodes;
+}
+
 void Reconcile::Act(Driver& driver, const std::vector<RunObservation>& runs) {
   for (const auto& [id, lease] : state.leases) {
     if (SiteOf(lease.slots.front()) != driver.site().name) continue;
@@ -64,7 +74,8 @@ void Reconcile::Act(Driver& driver, const std::vector<RunObservation>& runs) {
   }
   for (const RunObservation& run : runs) {
     if (state.leases.count(run.id) != 0) continue;
-    const bool over = run.phase == RunPhase::kExited || run.phase == RunPhase::kLost;
+    const bool over = run.phase == RunPhase::kExited || run.phase == RunPhase::kLost ||
+                      run.phase == RunPhase::kRefused;
     const Status done = over ? driver.Forget(run.id) : driver.Stop(run.id, kOrphanGrace);
     if (!done) log::warn("run {} belongs to no lease: {}", run.id, done.error().ToString());
   }

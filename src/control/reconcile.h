@@ -34,6 +34,9 @@ struct RunEnv {
 
 RunSpec SpecOfRun(const State& state, const wire::Lease& lease, const RunEnv& env);
 
+// Nodes of a site that a person drained at the site's engine too, and why.
+std::map<std::string, std::string> DrainedNodes(const State& state, const std::string& site);
+
 struct Reconcile {
   const State& state;
   const RunEnv& env;

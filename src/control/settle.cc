@@ -5,6 +5,8 @@
 #include <cmath>
 #include <set>
 
+#include "control/observe.h"
+
 namespace weir::control {
 
 using wire::LeasePhase;
@@ -69,6 +71,14 @@ std::vector<Event> Settle(const State& state, Time now, bool draining, Duration 
   };
 
   for (const auto& [id, lease] : state.leases) {
+    const auto site = state.sites.find(SiteOf(lease.slots.front()));
+    if (site != state.sites.end() && site->second.draining) {
+      const std::string why = fmt::format("{} moves: site {} is being drained", id, site->first);
+      if (lease.holder_kind == wire::HolderKind::kReplica)
+        stop(lease, StopCause::kDrain, why);
+      else if (state.jobs.at(lease.holder).spec.checkpointable)
+        stop(lease, StopCause::kPause, why);
+    }
     if (draining) stop(lease, StopCause::kShutdown, id + " stops: Weir is shutting down");
     if (lease.replaces.empty() || !lease.ready) continue;
     if (const auto old = state.leases.find(lease.replaces); old != state.leases.end())

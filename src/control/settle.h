@@ -4,6 +4,8 @@
 //   an open loan whose service is gone       loan.recalled
 //   a retiring service                       its replicas drain; without leases service.retired
 //   an exchange whose new replica is ready   the old one is asked to stop (kReplace)
+//   a site that drains                       its replicas drain, jobs that can be saved are paused:
+//                                            both go on elsewhere
 //   draining                                 everything is asked to stop (kShutdown)
 //
 // Pure. A step whose effect is in the state is not asked for again.

@@ -37,6 +37,7 @@ struct LeaseSight {
   Time retry_at;        // of a Start that was put off by the site
   std::string refused;  // the driver will never take it: why
   int64_t port = 0;
+  std::string host = "127.0.0.1";
   int64_t rss_bytes = 0;
   bool probing = false;
   Time probe_at;               // next
@@ -48,6 +49,8 @@ struct LeaseSight {
 struct SiteSight {
   bool reachable = true;
   std::string why;
+  Duration silent_from;  // monotonic; while it is not reachable
+  Time unknown_since;    // the same, for people
 };
 
 struct Sightings {

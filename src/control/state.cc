@@ -84,7 +84,25 @@ class Applier {
     if (e.health == wire::SlotHealth::kUp)
       s_.marks.erase(e.slot);
     else
-      s_.marks[e.slot] = {e.health, e.why};
+      s_.marks[e.slot] = {e.health, e.why, e.at_site};
+    return {};
+  }
+  Status operator()(const SitePut& e) {
+    s_.sites[e.site.name] = e.site;
+    return {};
+  }
+  Status operator()(const SiteRemoved& e) {
+    for (const auto& [id, lease] : s_.leases) {
+      for (const std::string& slot : lease.slots) {
+        if (slot.rfind(e.site + "/", 0) == 0)
+          return Refused("site {} goes while {} holds {}", e.site, id, slot);
+      }
+    }
+    if (s_.sites.erase(e.site) == 0) return Refused("site {} is not in the state", e.site);
+    std::erase_if(s_.slots, [&](const auto& entry) { return entry.second.site == e.site; });
+    const auto of_site = [&](const auto& entry) { return entry.first.rfind(e.site + "/", 0) == 0; };
+    std::erase_if(s_.marks, of_site);
+    std::erase_if(s_.free_since, of_site);
     return {};
   }
 
@@ -270,6 +288,7 @@ class Applier {
     wire::Lease& lease = *TRY(ActiveReplica(e.lease));
     lease.ready = true;
     lease.port = e.port;
+    lease.host = e.host;
     if (!lease.loan.empty()) {
       Time& first = s_.loans[lease.loan].first_ready;
       if (!first.is_set()) first = event_.at;

@@ -59,11 +59,13 @@ inline constexpr size_t kEndedRolloutsKept = 50;
 struct SlotMark {
   wire::SlotHealth health = wire::SlotHealth::kUp;
   std::string why;
+  bool at_site = false;
 };
 template <class V>
 void Fields(V& v, Owned<V, SlotMark>& m) {
   v("health", m.health);
   v("why", m.why);
+  v("at_site", m.at_site, "the site's engine drains its node too");
 }
 
 // What the deciders need to remember of a job's newest run, ...
@@ -151,6 +153,7 @@ struct State {
   std::map<std::string, Spend> spend;               // by team
   std::map<std::string, Spend> user_spend;          // by "team/user"
   std::map<std::string, PastUse> past_use;          // by team
+  std::map<std::string, wire::SiteSpec> sites;      // by name; those that were added
 };
 template <class V>
 void Fields(V& v, Owned<V, State>& s) {
@@ -175,6 +178,7 @@ void Fields(V& v, Owned<V, State>& s) {
   v("spend", s.spend);
   v("user_spend", s.user_spend);
   v("past_use", s.past_use);
+  v("sites", s.sites);
 }
 
 // Changes `state` by one event. On an error (an arrow that is not in the tables above, an unknown

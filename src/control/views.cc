@@ -37,8 +37,17 @@ wire::LabView ViewOf(const ViewContext& c) {
   view.trouble = c.trouble;
   for (const auto& [name, team] : c.state.teams) view.teams.push_back(team);
   for (wire::Site site : c.sites) {
-    if (const auto seen = c.sights.sites.find(site.name); seen != c.sights.sites.end())
+    if (const auto seen = c.sights.sites.find(site.name); seen != c.sights.sites.end()) {
       site.reachable = seen->second.reachable;
+      site.why = seen->second.why;
+      site.unknown_since = seen->second.unknown_since;
+    }
+    if (const auto spec = c.state.sites.find(site.name); spec != c.state.sites.end()) {
+      site.provider = spec->second.provider;
+      site.region = spec->second.region;
+      site.draining = spec->second.draining;
+      if (site.reachable) site.why = spec->second.why;
+    }
     view.sites.push_back(std::move(site));
   }
   for (const auto& [id, slot] : c.state.slots) view.slots.push_back(EffectiveSlot(c.state, slot));
@@ -117,8 +126,8 @@ RouteTable RoutesOf(const State& state, bool draining) {
     for (const auto& [lease_id, lease] : state.leases) {
       if (lease.holder != id || lease.holder_kind != HolderKind::kReplica) continue;
       if (lease.ready && lease.port > 0)
-        route.replicas.push_back(
-            {lease_id, "127.0.0.1", lease.port, lease.phase != LeasePhase::kActive});
+        route.replicas.push_back({lease_id, lease.host.empty() ? "127.0.0.1" : lease.host,
+                                  lease.port, lease.phase != LeasePhase::kActive});
       else if (lease.phase != LeasePhase::kStopping)
         ++route.starting;
     }

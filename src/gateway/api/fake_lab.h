@@ -174,6 +174,46 @@ class FakeLab : public control::Lab {
     Record(actor, "pipeline.put", {pipeline.name});
     return pipeline;
   }
+  Result<std::vector<wire::Slot>> DrainNode(const std::string& node, const std::string& why,
+                                            const control::Actor& actor) override {
+    std::vector<wire::Slot> slots;
+    for (const wire::Slot& slot : View()->slots) {
+      if (slot.node == node)
+        slots.push_back(TRY(SetSlotHealth(slot.id, wire::SlotHealth::kCordoned, why, actor)));
+    }
+    return slots;
+  }
+  Result<wire::SiteSpec> PutSite(const wire::SiteSpec& site, const control::Actor& actor) override {
+    const std::lock_guard lock(mutex_);
+    TRY(MayWrite());
+    Record(actor, "site.put", {site.name});
+    sites_[site.name] = site;
+    return site;
+  }
+  Result<wire::SiteSpec> DrainSite(const std::string& which, bool draining, const std::string& why,
+                                   const control::Actor&) override {
+    const std::lock_guard lock(mutex_);
+    const auto it = sites_.find(which);
+    if (it == sites_.end()) return Error(Code::kNotFound, "no such site");
+    it->second.draining = draining;
+    it->second.why = why;
+    return it->second;
+  }
+  Status RemoveSite(const std::string& which, const control::Actor&) override {
+    const std::lock_guard lock(mutex_);
+    if (sites_.erase(which) == 0) return Error(Code::kNotFound, "no such site");
+    return {};
+  }
+  std::vector<wire::SiteSpec> Sites() const override {
+    const std::lock_guard lock(mutex_);
+    std::vector<wire::SiteSpec> all;
+    for (const auto& [name, site] : sites_) all.push_back(site);
+    return all;
+  }
+  Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const override {
+    if (sites_.count(which) == 0) return Error(Code::kNotFound, "no such site");
+    return std::vector<wire::SiteCheck>{{"controller", true, true, "answers", ""}};
+  }
   Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                    const std::string& why, const control::Actor& actor) override {
     const std::lock_guard lock(mutex_);
@@ -293,6 +333,7 @@ class FakeLab : public control::Lab {
   }
 
   mutable std::mutex mutex_;  // guards everything below
+  std::map<std::string, wire::SiteSpec> sites_;
   mutable std::condition_variable changed_;
   wire::LabView view_;
   std::shared_ptr<const wire::LabView> published_;

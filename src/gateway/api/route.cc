@@ -148,6 +148,7 @@ std::string_view PathParamDoc(std::string_view name) {
       {"service", "id or name of a service"},
       {"loan", "id of a loan"},
       {"lease", "id of a lease"},
+      {"site", "name of a site"},
       {"slot", "id of a slot, site/node/index with every / written as %2F"},
       {"node", "name of a node, or site/node with the / written as %2F"},
       {"dataset", "id of a dataset, or its name"},

@@ -197,6 +197,100 @@ void AddSlots(std::vector<Route>& all) {
     };
     all.push_back(std::move(node));
   }
+  Route drain = Takes<wire::CordonRequest, wire::Slot>(
+      {.method = "POST",
+       .path = "/api/v1/nodes/{node}/drain",
+       .operation_id = "drainNode",
+       .summary =
+           "Cordon every slot of a node, and have its site's engine drain it; uncordon ends both",
+       .action = Action::kManageSlots,
+       .example = {{"why", "a fan is failing"}},
+       .body_may_be_empty = true},
+      "CordonRequest", "SlotList", {});
+  drain.reply_schema = ListSchema<wire::Slot>();
+  drain.handle = [](Call& call) -> Result<Reply> {
+    const auto request = call.body.empty() ? wire::CordonRequest{}
+                                           : TRY(wire::FromText<wire::CordonRequest>(call.body));
+    const auto slots = TRY(call.lab().DrainNode(call.Path("node"), request.why, call.actor()));
+    return JsonReply(call, ListJson(slots));
+  };
+  all.push_back(std::move(drain));
+}
+
+// What Weir knows of a site that was added, and whether it answers.
+void AddSites(std::vector<Route>& all) {
+  all.push_back(Lists<wire::SiteSpec>(
+      {.method = "GET",
+       .path = "/api/v1/sites",
+       .operation_id = "listSites",
+       .summary = "Every site that was added; the view of the lab says which of them answer",
+       .action = Action::kSeeLab},
+      "SiteSpec",
+      [](Call& call) -> Result<std::vector<wire::SiteSpec>> { return call.lab().Sites(); }));
+  all.push_back(Gives<wire::SiteSpec>(
+      {.method = "GET",
+       .path = "/api/v1/sites/{site}",
+       .operation_id = "getSite",
+       .summary = "One site that was added",
+       .action = Action::kSeeLab},
+      "SiteSpec", [](Call& call) -> Result<wire::SiteSpec> {
+        for (wire::SiteSpec& site : call.lab().Sites()) {
+          if (site.name == call.Path("site")) return std::move(site);
+        }
+        return Error(Code::kNotFound, fmt::format("site {} was not added", call.Path("site")))
+            .Hint("see `weir site list`");
+      }));
+  all.push_back(Takes<wire::SiteSpec, wire::SiteSpec>(
+      {.method = "PUT",
+       .path = "/api/v1/sites/{site}",
+       .operation_id = "putSite",
+       .summary =
+           "Add a site, or change one; it is looked at first, and refused with what is missing",
+       .action = Action::kManageSlots,
+       .example = {{"name", "north"},
+                   {"provider", "acme"},
+                   {"slurm",
+                    {{"via", "ssh"}, {"address", "weir@login.north"}, {"cluster", "north"}}}}},
+      "SiteSpec", "SiteSpec", [](Call& call, wire::SiteSpec site) -> Result<wire::SiteSpec> {
+        if (site.name != call.Path("site"))
+          return Error(Code::kInvalidArgument,
+                       fmt::format("name: \"{}\" differs from the path's {}", site.name,
+                                   call.Path("site")))
+              .Hint("a site keeps its name");
+        return call.lab().PutSite(site, call.actor());
+      }));
+  all.push_back(Lists<wire::SiteCheck>({.method = "GET",
+                                        .path = "/api/v1/sites/{site}/check",
+                                        .operation_id = "checkSite",
+                                        .summary = "What a site needs, looked at now",
+                                        .action = Action::kManageSlots},
+                                       "SiteCheck",
+                                       [](Call& call) -> Result<std::vector<wire::SiteCheck>> {
+                                         return call.lab().CheckSite(call.Path("site"));
+                                       }));
+  all.push_back(Takes<wire::SiteDrain, wire::SiteSpec>(
+      {.method = "POST",
+       .path = "/api/v1/sites/{site}/drain",
+       .operation_id = "drainSite",
+       .summary = "Start nothing new there and move away what can be saved; or take it back",
+       .action = Action::kManageSlots,
+       .example = {{"draining", true}, {"why", "the contract ends on Friday"}},
+       .body_may_be_empty = true},
+      "SiteDrain", "SiteSpec", [](Call& call, wire::SiteDrain drain) -> Result<wire::SiteSpec> {
+        return call.lab().DrainSite(call.Path("site"), drain.draining, drain.why, call.actor());
+      }));
+  Route remove{.method = "DELETE",
+               .path = "/api/v1/sites/{site}",
+               .operation_id = "removeSite",
+               .summary = "Remove a site that holds no work",
+               .action = Action::kManageSlots,
+               .status = 204,
+               .content_type = ""};
+  remove.handle = [](Call& call) -> Result<Reply> {
+    TRY(call.lab().RemoveSite(call.Path("site"), call.actor()));
+    return Reply{.status = 204, .content_type = ""};
+  };
+  all.push_back(std::move(remove));
 }
 
 void AddLeasesAndLoans(std::vector<Route>& all) {
@@ -289,6 +383,7 @@ void AddLabRoutes(std::vector<Route>& all) {
   all.push_back(std::move(events));
   AddTeams(all);
   AddSlots(all);
+  AddSites(all);
   AddLeasesAndLoans(all);
 
   Route journal{.method = "GET",

@@ -27,7 +27,7 @@ constexpr Permission kPermissions[] = {
     {Action::kRecallLoans, "recall-loans", "recall loans",                    {kNever, kNever, kOwn,   kAny}},
     {Action::kAddData,     "add-data",     "register datasets and models",    {kNever, kNever, kAny,   kAny}},
     {Action::kManageTeams, "manage-teams", "create, change and remove teams", {kNever, kNever, kNever, kAny}},
-    {Action::kManageSlots, "manage-slots", "cordon and uncordon slots",       {kNever, kNever, kNever, kAny}},
+    {Action::kManageSlots, "manage-slots", "cordon and drain slots, nodes and sites", {kNever, kNever, kNever, kAny}},
     {Action::kManageKeys,  "manage-keys",  "create and revoke keys",          {kNever, kNever, kNever, kAny}},
 };
 // clang-format on

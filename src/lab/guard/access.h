@@ -51,7 +51,7 @@ enum class Action {
   kRecallLoans,  // of a team: as lender or as borrower
   kAddData,      // register datasets and model versions
   kManageTeams,
-  kManageSlots,  // cordon and uncordon
+  kManageSlots,  // cordon, drain; add and remove sites
   kManageKeys,   // create and revoke
 };
 
