@@ -14,6 +14,7 @@ import { createLoans } from './loans';
 import { createModels } from './models';
 import { createPlayground } from './playground';
 import { createQuotas } from './quotas';
+import { createSites } from './sites';
 import { createServices } from './services';
 import { createSlotMap } from './slotmap';
 import { Store } from './store';
@@ -43,6 +44,7 @@ const services = createServices(store);
 const jobs = createJobs(store, curves);
 const models = createModels(store);
 const quotas = createQuotas();
+const sites = createSites();
 const journal = createJournal(store);
 const playground = createPlayground();
 const detail = createDetail(store, curves);
@@ -61,6 +63,7 @@ function arrange(): void {
   if (narrow.matches) {
     left.append(
       slots.el,
+      sites.el,
       loans.el,
       services.el,
       jobs.el,
@@ -70,7 +73,7 @@ function arrange(): void {
       playground.el,
     );
   } else {
-    left.append(slots.el, services.el, jobs.el, quotas.el, models.el);
+    left.append(slots.el, sites.el, services.el, jobs.el, quotas.el, models.el);
     right.append(loans.el, journal.el, playground.el);
   }
 }
@@ -94,6 +97,7 @@ store.subscribe((view) => {
   jobs.update(view);
   models.update(view);
   quotas.update(view);
+  sites.update(view);
   playground.update(view);
   detail.update(view);
   if (first) {

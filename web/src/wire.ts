@@ -38,6 +38,12 @@ export interface Site {
   driver: string;
   reachable: boolean;
   isolation: string;
+  price_usd_per_slot_h?: number;
+  provider?: string;
+  region?: string;
+  draining?: boolean;
+  why?: string;
+  unknown_since_us?: number;
 }
 
 export interface JobSpec {

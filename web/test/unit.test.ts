@@ -6,6 +6,7 @@ import { ago, bytes, clock, ms, num, short, slotTime, span } from '../src/format
 import { parseAddress } from '../src/links';
 import { quotaLines } from '../src/quotas';
 import { Ring } from '../src/ring';
+import { siteRows } from '../src/sites';
 import { slotStates } from '../src/slots';
 import type { LabView, Lease } from '../src/wire';
 
@@ -183,4 +184,29 @@ test('the tree of quotas has parents before children, and ends in a circle', () 
       ['d', 0, undefined],
     ],
   );
+});
+
+test('a site that does not answer is unknown, and what is held there still costs', () => {
+  const rows = siteRows({
+    now_us: 100e6,
+    sites: [
+      { name: 'local', driver: 'local', reachable: true, isolation: '' },
+      {
+        name: 'north',
+        driver: 'slurm',
+        reachable: false,
+        isolation: '',
+        unknown_since_us: 40e6,
+        price_usd_per_slot_h: 2,
+      },
+    ],
+    slots: [
+      { id: 'north/a/0', site: 'north', node: 'a', index: 0, health: 'up', why: '' },
+      { id: 'north/a/1', site: 'north', node: 'a', index: 1, health: 'cordoned', why: 'theirs' },
+    ],
+    leases: [{ slots: ['north/a/0'] }],
+  } as unknown as LabView);
+  assert.equal(rows[0]!.state, 'answers');
+  assert.match(rows[1]!.state, /^unknown for 1m/);
+  assert.deepEqual([rows[1]!.slots, rows[1]!.usable, rows[1]!.held], [2, 1, 1]);
 });
