@@ -3,6 +3,7 @@
 What is checked against Slurm's own word (squeue, the record of completed jobs) as well as the lab's journal:
 nothing runs twice, every job ends once, slots are held by one, and what others run is left alone.
 """
+import contextlib
 import json
 import os
 import sys
@@ -63,8 +64,12 @@ class SiteTest(unittest.TestCase):
     def tearDownClass(cls):
         cls.clusters.__exit__()
 
+    @contextlib.contextmanager
     def lab(self):
-        return Lab(["--empty", "--site-slots", "2", "--log-level", "info"])
+        with Lab(["--empty", "--site-slots", "2", "--log-level", "info"]) as lab:
+            lab.put("/api/v1/teams/research", {"name": "research", "class": "research", "guarantee_slots": 1})
+            lab.put("/api/v1/teams/product", {"name": "product", "class": "product", "guarantee_slots": 1})
+            yield lab
 
     def add(self, lab, site, *more, **named):
         return lab.weir("site", "add", site.name, "--conf", site.conf, "--poll-every", "300ms", "--load-share", "0.5",
@@ -188,8 +193,8 @@ class SiteTest(unittest.TestCase):
         with self.lab() as lab:
             self.add(lab, alpha)
             lab.wait("the site is seen", lambda: len(self.usable(lab, alpha)) == 8, 20)
-            lab.weir("slot", "cordon", [s["id"] for s in lab.view()["slots"] if s["site"] == "local"][0])
-            lab.weir("slot", "cordon", [s["id"] for s in lab.view()["slots"] if s["site"] == "local"][1])
+            for slot in [s["id"] for s in lab.view()["slots"] if s["site"] == "local"]:
+                lab.weir("slot", "cordon", slot)
             lab.post("/api/v1/services", {"name": "hello", "team": "product", "command": ["python3", "-c", SERVER],
                                           "min_replicas": 2, "max_replicas": 2, "health_path": "/health"})
             lab.wait("two replicas are ready", lambda: (lab.service("hello") or {}).get("ready") == 2, 60)
