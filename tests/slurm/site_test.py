@@ -103,7 +103,7 @@ class SiteTest(unittest.TestCase):
             self.assertIn("ok   accelerators", lab.weir("doctor", "--site", "alpha").stdout)
 
             # A gang of six over two nodes of one site, on exactly the slots of its lease.
-            job = self.submit(lab, "gang", 60, "6", "--site", "alpha")
+            job = self.submit(lab, "gang", 150, "6", "--site", "alpha")
             lab.wait("the gang runs", lambda: self.phase(lab, job) == "running" and lab.job(job).get("progress"), 30)
             lease = [l for l in lab.view()["leases"] if l["holder"] == job][0]
             tasks = sorted(s.split("/")[1] for s in lease["slots"])

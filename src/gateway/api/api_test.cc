@@ -173,7 +173,8 @@ TEST_F(ApiTest, EveryRouteAnswersAsTheDocumentSays) {
   const std::map<std::string, std::string> names = {
       {"team", "nlp"},      {"job", "train"},           {"service", "chat"},   {"loan", "loan-1"},
       {"lease", "lease-1"}, {"slot", "local%2Fn1%2F3"}, {"node", "n1"},        {"dataset", "docs"},
-      {"version", "tiny"},  {"rollout", "rollout-1"},   {"pipeline", "story"}, {"key", "shop"}};
+      {"version", "tiny"},  {"rollout", "rollout-1"},   {"pipeline", "story"}, {"key", "shop"},
+      {"site", "north"}};
   // What ends a thing comes after what shows it.
   std::vector<const Route*> order;
   for (const Route& route : Routes()) order.push_back(&route);

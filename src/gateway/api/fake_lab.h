@@ -333,7 +333,7 @@ class FakeLab : public control::Lab {
   }
 
   mutable std::mutex mutex_;  // guards everything below
-  std::map<std::string, wire::SiteSpec> sites_;
+  std::map<std::string, wire::SiteSpec> sites_ = {{"north", {.name = "north"}}};
   mutable std::condition_variable changed_;
   wire::LabView view_;
   std::shared_ptr<const wire::LabView> published_;
