@@ -130,7 +130,7 @@ TEST(EngineMemory, BlocksBehindEveryLayersWindowGoToOthers) {
     const std::vector<int32_t> system = RandomPrompt(random, 70);
     std::vector<GenerateRequest> many;
     for (uint64_t i = 0; i < 6; ++i) {
-      many.push_back(Sampled(Joined(system, RandomPrompt(random, 20 * i + 1)), 80, i));
+      many.push_back(Sampled(Joined(system, RandomPrompt(random, 20 * i + 1)), 30, i));
       many.back().n = 1 + static_cast<int>(i % 3);
     }
     EXPECT_EQ(ask(*tight, many), ask(*roomy, many));
