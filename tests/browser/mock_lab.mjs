@@ -616,6 +616,32 @@ export class MockLab {
     }
   }
 
+  // Each team's place among the quotas, by the same rules as the lab's (QuotaView).
+  quotas() {
+    const slots = (leases) => leases.reduce((n, l) => n + l.slots.length, 0);
+    const out = this.loans.filter((l) => l.phase !== 'returned').flatMap((l) => l.parts);
+    return this.teams.map((t) => {
+      const own = this.leases.filter((l) => l.team === t.name && l.replaces === '');
+      const held = slots(own.filter((l) => l.loan === ''));
+      const lent = slots(out.filter((p) => p.team === t.name));
+      const research = t.class === 'research';
+      return {
+        team: t.name,
+        entitled: research ? this.slots.length - 2 : 0,
+        guarantee: t.guarantee_slots,
+        held,
+        lent,
+        borrowed: research
+          ? Math.max(0, held + lent - t.guarantee_slots)
+          : slots(own.filter((l) => l.loan !== '')),
+        waiting: research ? this.jobs.filter((j) => j.phase === 'queued').length : 0,
+        used_slot_h: 0,
+        used_usd: 0,
+        note: '',
+      };
+    });
+  }
+
   view() {
     const r = this.replicas();
     return {
@@ -627,6 +653,7 @@ export class MockLab {
       draining: this.draining,
       trouble: this.trouble,
       teams: this.teams,
+      quotas: this.quotas(),
       sites: [
         {
           name: 'local',

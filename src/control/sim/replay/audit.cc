@@ -82,6 +82,35 @@ void Run::AuditLending() {
   }
 }
 
+// By team, with those below it: slots of jobs that nobody asked to give them up.
+std::vector<int64_t> Run::Staying() const {
+  std::vector<int64_t> staying(s_.teams.size());
+  for (const int id : on_slots_) {
+    const TrueJob& job = jobs_[static_cast<size_t>(id)];
+    const int64_t slots = job.phase == RunPhase::kStopping ? job.keeps : job.slots;
+    for (int at = s_.jobs[static_cast<size_t>(id)].team; at >= 0;
+         at = parent_[static_cast<size_t>(at)])
+      staying[static_cast<size_t>(at)] += slots;
+  }
+  return staying;
+}
+
+// A decision that opened loans has made no team give so much that less than its guarantee less its
+// lend limit is left to it. `before`: Staying() before the decision.
+void Run::AuditFloors(const std::vector<int64_t>& before) {
+  const std::vector<int64_t> after = Staying();
+  for (size_t t = 0; t < after.size(); ++t) {
+    const wire::Team& team = s_.teams[t];
+    if (team.team_class != wire::TeamClass::kResearch || team.lend_limit_slots < 0) continue;
+    const int64_t floor = team.guarantee_slots - team.lend_limit_slots;
+    if (after[t] >= floor || after[t] >= before[t]) continue;
+    return Breach(
+        fmt::format("team {} is left {} slots by a decision that lends; it is guaranteed {} "
+                    "and lends at most {}",
+                    team.name, after[t], team.guarantee_slots, team.lend_limit_slots));
+  }
+}
+
 void Run::SetLevels() {
   const double research = static_cast<double>(research_slots_);
   const double product = static_cast<double>(product_slots_);

@@ -468,6 +468,10 @@ void Run::Think() {
   ++out_.decisions;
   out_.moves += static_cast<int64_t>(moves.size());
   if (!moves.empty()) moved_at_ = now_;
+  const bool lends = policy_.loans && std::any_of(moves.begin(), moves.end(), [](const auto& move) {
+                       return move.kind == sched::ActionKind::kOpenLoan;
+                     });
+  const std::vector<int64_t> staying = lends ? Staying() : std::vector<int64_t>{};
   if (options_.tamper) options_.tamper(&moves, s_.seed);
   for (const sched::Move& move : moves) {
     if (!breach_.empty()) return;
@@ -480,6 +484,7 @@ void Run::Think() {
     Push(now_ + Duration{1}, EventKind::kWake, 0);
   }
   AuditLending();
+  if (lends) AuditFloors(staying);
 
   // When would the same picture be decided differently?
   const auto wake = [&](Time at) {

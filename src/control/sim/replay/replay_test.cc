@@ -278,6 +278,56 @@ TEST(PlantedBug, ALoanNotRecalledIsCaught) {
   EXPECT_EQ(CaughtSeeds("weir", keep, "is not returned"), 1);
 }
 
+// Two teams of eight slots each lend at most two: a loan that takes a third is caught.
+TEST(PlantedBug, ATeamLeftLessThanItsGuaranteeLessItsLendLimitIsCaught) {
+  FleetSpec fleet = Free(16);
+  for (const char* name : {"a", "b"}) {
+    wire::Team team{.name = name, .guarantee_slots = 8};
+    team.lend_limit_slots = 2;
+    fleet.teams.push_back(team);
+  }
+  ServiceSpec chat;
+  chat.name = "chat";
+  chat.own_slots = 0;
+  chat.rate_per_replica = 10;
+  chat.slo_utilization = 1;
+  fleet.services.push_back(chat);
+  Trace trace;
+  for (int i = 0; i < 16; ++i) {
+    Job job;
+    job.id = fmt::format("j{}", i);
+    job.team = i % 2 == 0 ? "a" : "b";
+    job.duration = Duration::Seconds(9000);
+    job.slots = 1;
+    job.checkpointable = Ability::kYes;
+    trace.jobs.push_back(std::move(job));
+  }
+  trace.demands = {{Duration{}, "chat", 0, 0, 0},
+                   {Duration::Seconds(4000), "chat", 100, 0, 0},
+                   {Duration::Seconds(8000), "chat", 0, 0, 0}};
+  const Scenario s = Make(std::move(fleet), std::move(trace), {.repeat_demand = false});
+  const Outcome kept = RunReplay(s, Policy("weir"));
+  EXPECT_EQ(kept.violation, "");
+  EXPECT_GT(kept.loans.opened, 0);
+  EXPECT_EQ(kept.done, 16);
+  ReplayOptions options;
+  options.tamper = [](std::vector<sched::Move>* moves, uint64_t) {
+    std::vector<sched::Move> more;
+    for (const sched::Move& move : *moves) {
+      if (move.kind != sched::ActionKind::kStopJob) continue;
+      for (sched::JobId id = 0; id < 16; ++id) {  // everybody else stops with it
+        sched::Move other = move;
+        other.job = id;
+        more.push_back(std::move(other));
+      }
+    }
+    moves->insert(moves->end(), more.begin(), more.end());
+  };
+  const Outcome broken = RunReplay(s, Policy("weir"), options);
+  EXPECT_NE(broken.violation.find("it is guaranteed 8 and lends at most 2"), std::string::npos)
+      << broken.violation;
+}
+
 TEST(PlantedBug, AJobStartedTwiceIsCaught) {
   const auto again = [](std::vector<sched::Move>* moves, uint64_t) {
     for (size_t i = 0; i < moves->size(); ++i) {

@@ -149,6 +149,8 @@ class Run {
   void Note(const Event& event);
   void Audit();
   void AuditLending();
+  std::vector<int64_t> Staying() const;
+  void AuditFloors(const std::vector<int64_t>& before);
   void SetLevels();
 
   // summary.cc
