@@ -1,6 +1,6 @@
 #include "app/market.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include "io/clock.h"
 #include "io/files.h"
 #include "lab/blueprint/hardware.h"
+#include "lab/blueprint/suggest.h"
 #include "lab/market/messages.h"
 
 namespace weir::app {
@@ -30,7 +31,16 @@ market::AcceleratorNames OpenBook::Names() const {
   return [known = book.accelerators](std::string_view name) -> Result<std::string> {
     if (std::find(known.begin(), known.end(), name) != known.end()) return std::string(name);
     auto found = blueprint::FindAccelerator(name);
-    if (!found) return std::move(found).error();
+    if (!found) {
+      std::vector<std::string> names = known;
+      for (const blueprint::Accelerator& a : blueprint::AcceleratorPresets()) {
+        names.push_back(a.name);
+        names.insert(names.end(), a.aliases.begin(), a.aliases.end());
+      }
+      return Error(Code::kNotFound, fmt::format("accelerator \"{}\" is not known", name))
+          .Hint(blueprint::Suggest(name, names, "weir blueprint accelerators",
+                                   "a new one is taken with `weir offer add --new-accelerator`"));
+    }
     return found->name;
   };
 }

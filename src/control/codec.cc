@@ -1,6 +1,7 @@
 // The codecs of control's own messages: events, snapshots of the state, the files of a run.
 #include "wire/view.h"
 
+#include "lab/market/messages.h"
 #include "wire/instantiate.h"
 
 #include "control/drivers/run_files.h"

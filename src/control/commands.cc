@@ -557,6 +557,25 @@ Events PutPipeline(const CommandContext& c, const wire::Pipeline& pipeline) {
              PipelinePut{pipeline});
 }
 
+Events ChangeMarket(const CommandContext& c, const MarketChange& change) {
+  market::Book after = c.state.book;
+  const MarketNote note = TRY(change(after, market::Date::Of(c.now)));
+  MarketPut put;
+  const auto changed = [](const auto& old, const auto& now, auto& out) {
+    for (size_t i = 0; i < now.size(); ++i)
+      if (i >= old.size() || !(old[i] == now[i])) out.push_back(now[i]);
+  };
+  changed(c.state.book.offers, after.offers, put.offers);
+  changed(c.state.book.contracts, after.contracts, put.contracts);
+  if (put.offers.empty() && put.contracts.empty()) return std::vector<Event>{};
+  put.last_number = after.last_number;
+  std::vector<std::string> subjects;
+  for (const market::Contract& x : put.contracts) subjects.push_back(x.id);
+  for (const market::Offer& x : put.offers) subjects.push_back(x.id);
+  return One(c, std::move(subjects), fmt::format("{}: {}", c.actor.name, note.text),
+             std::move(put));
+}
+
 Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::SlotHealth health,
                      const std::string& why) {
   if (c.state.slots.count(slot) == 0) return NoSuch("slot", slot);

@@ -42,6 +42,8 @@ Events RecallLoan(const CommandContext& c, const std::string& which);
 Events AddDataset(const CommandContext& c, const wire::Dataset& dataset);
 Events AddModelVersion(const CommandContext& c, const wire::ModelVersion& version);
 Events PutPipeline(const CommandContext& c, const wire::Pipeline& pipeline);
+// What differs in the book after `change`; no event where nothing does.
+Events ChangeMarket(const CommandContext& c, const MarketChange& change);
 Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::SlotHealth health,
                      const std::string& why);
 // Marks every slot of a node, "node" or "site/node", as cordoned; the site's engine drains it too.

@@ -18,6 +18,7 @@
 
 #include "base/result.h"
 #include "io/store.h"
+#include "lab/market/messages.h"
 #include "wire/lab.h"
 #include "wire/site.h"
 #include "wire/view.h"
@@ -420,13 +421,29 @@ void Fields(V& v, Owned<V, RolloutEnded>& e) {
   v("phase", e.phase, "done or aborted", kRequired);
 }
 
+// ---- the market ----
+
+// Offers, contracts and what goes with them, as they are now: those that a change touched.
+struct MarketPut {
+  static constexpr const char* kType = "market.put";
+  std::vector<market::Offer> offers;
+  std::vector<market::Contract> contracts;
+  int64_t last_number = 0;
+};
+template <class V>
+void Fields(V& v, Owned<V, MarketPut>& e) {
+  v("offers", e.offers, "new or changed");
+  v("contracts", e.contracts, "new or changed");
+  v("last_number", e.last_number, "newest number given to an offer or a contract");
+}
+
 using EventBody =
     std::variant<LabStarted, LabStopping, TeamPut, TeamRemoved, SlotSeen, SlotMarked, KeyCreated,
                  KeyRevoked, JobSubmitted, JobMoved, CheckpointSaved, LeaseIntended, LeaseActive,
                  LeaseStopAsked, LeaseEnded, ReplicaReady, ReplicaUnready, LoanOpened, LoanLoss,
                  LoanRecalled, LoanReturned, ServiceCreated, ServiceUpdated, ServiceRetiring,
                  ServiceRetired, ServiceShed, ServiceVersion, DatasetAdded, ModelRegistered,
-                 PipelinePut, RolloutStarted, RolloutEnded, SitePut, SiteRemoved>;
+                 PipelinePut, RolloutStarted, RolloutEnded, SitePut, SiteRemoved, MarketPut>;
 
 inline constexpr const char* kLoopActor = "weir";  // the control loop itself
 
@@ -485,3 +502,4 @@ WEIR_MESSAGE(weir::control::ModelRegistered);
 WEIR_MESSAGE(weir::control::PipelinePut);
 WEIR_MESSAGE(weir::control::RolloutStarted);
 WEIR_MESSAGE(weir::control::RolloutEnded);
+WEIR_MESSAGE(weir::control::MarketPut);

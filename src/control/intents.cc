@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "control/commands.h"
+#include "control/held_slots.h"
 #include "control/settle.h"
 
 namespace weir::control {
@@ -108,6 +109,7 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
       if (lease.replaces.empty() || state.leases.count(lease.replaces) == 0) holder_of[slot] = id;
     }
   }
+  const std::map<std::string, HeldSlot> held = HeldSlots(state, now);
   for (const auto& [id, slot] : state.slots) {
     const auto site = sights.sites.find(slot.site);
     const auto added = state.sites.find(slot.site);
@@ -117,6 +119,13 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
                        holder_of.count(id) != 0 ? holder_of[id] : "",
                        state.free_since.count(id) != 0 ? state.free_since.at(id) : Time{},
                        slot.type, slot.topology, slot.leaves});
+    if (const auto it = held.find(id); it != held.end()) {
+      // Beyond what contracts hold nothing starts; what runs there goes on until its node goes.
+      if (!it->second.held) s.slots.back().usable = false;
+      Time& leaves = s.slots.back().leaves;
+      if (it->second.until.is_set() && (!leaves.is_set() || it->second.until < leaves))
+        leaves = it->second.until;
+    }
   }
   for (const auto& [id, job] : state.jobs) {
     if (HasEnded(job)) continue;

@@ -10,12 +10,14 @@
 //           (nothing is acknowledged, the loop goes on reading and says so in LabView::trouble).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
+#include "lab/market/book.h"
 #include "wire/lab.h"
 #include "wire/site.h"
 #include "wire/view.h"
@@ -26,6 +28,17 @@ namespace weir::control {
 // guard/.
 struct Actor {
   std::string name;
+};
+
+// A change of the book of offers and contracts: one of lab/market's functions, bound to what was
+// asked. Says what was done, for the journal.
+struct MarketNote {
+  std::string text;
+};
+using MarketChange = std::function<Result<MarketNote>(market::Book&, market::Date today)>;
+struct MarketState {
+  market::Book book;
+  market::Date today;
 };
 
 class Lab {
@@ -52,6 +65,8 @@ class Lab {
                                                      const Actor& actor) = 0;
   virtual Result<wire::Pipeline> PutPipeline(const wire::Pipeline& pipeline,
                                              const Actor& actor) = 0;
+  // One change, all or nothing; the book after it.
+  virtual Result<MarketState> ChangeMarket(const MarketChange& change, const Actor& actor) = 0;
   virtual Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                            const std::string& why, const Actor& actor) = 0;
   // Every slot of the node is cordoned, and the site's engine keeps it free as well.
@@ -76,6 +91,7 @@ class Lab {
   virtual std::vector<wire::SiteSpec> Sites() const = 0;  // those that were added
   // What the site needs, looked at now. Blocks for some seconds.
   virtual Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const = 0;
+  virtual MarketState Market() const = 0;
   virtual Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const = 0;
   virtual Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const = 0;
   virtual Result<wire::Curve> CurveOf(const std::string& job) const = 0;

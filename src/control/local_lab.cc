@@ -101,6 +101,22 @@ Result<wire::Pipeline> LocalLab::PutPipeline(const wire::Pipeline& pipeline, con
       [&](const State& s, const auto&) { return s.pipelines.at(pipeline.name); });
 }
 
+Result<MarketState> LocalLab::ChangeMarket(const MarketChange& change, const Actor& actor) {
+  const market::Date today = market::Date::Of(loop_.Now());
+  return Changed<MarketState>(
+      loop_, actor, [&](const CommandContext& c) { return control::ChangeMarket(c, change); },
+      [&](const State& s, const auto&) {
+        return MarketState{s.book, today};
+      });
+}
+
+MarketState LocalLab::Market() const {
+  MarketState out;
+  out.today = market::Date::Of(loop_.Now());
+  loop_.Read([&](const State& s) { out.book = s.book; });
+  return out;
+}
+
 Result<wire::DryRunView> LocalLab::TryJob(const wire::JobSpec& spec, const Actor& actor) {
   Events checked = Error(Code::kInternal, "not read");
   const Time now = loop_.Now();

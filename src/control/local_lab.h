@@ -26,6 +26,7 @@ class LocalLab final : public Lab {
   Result<wire::ModelVersion> AddModelVersion(const wire::ModelVersion& version,
                                              const Actor& actor) override;
   Result<wire::Pipeline> PutPipeline(const wire::Pipeline& pipeline, const Actor& actor) override;
+  Result<MarketState> ChangeMarket(const MarketChange& change, const Actor& actor) override;
   Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                    const std::string& why, const Actor& actor) override;
   Result<std::vector<wire::Slot>> DrainNode(const std::string& node, const std::string& why,
@@ -46,6 +47,7 @@ class LocalLab final : public Lab {
   std::vector<wire::Key> Keys() const override;
   std::vector<wire::SiteSpec> Sites() const override;
   Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const override;
+  MarketState Market() const override;
   Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const override;
   Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const override;
   Result<wire::Curve> CurveOf(const std::string& job) const override;

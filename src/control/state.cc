@@ -414,6 +414,22 @@ class Applier {
     s_.versions.push_back(e.version);
     return {};
   }
+  Status operator()(const MarketPut& e) {
+    const auto put = [](auto& all, const auto& changed) {
+      for (const auto& x : changed) {
+        const auto same =
+            std::find_if(all.begin(), all.end(), [&](const auto& y) { return y.id == x.id; });
+        if (same == all.end())
+          all.push_back(x);
+        else
+          *same = x;
+      }
+    };
+    put(s_.book.offers, e.offers);
+    put(s_.book.contracts, e.contracts);
+    s_.book.last_number = std::max(s_.book.last_number, e.last_number);
+    return {};
+  }
   Status operator()(const PipelinePut& e) {
     s_.pipelines[e.pipeline.name] = e.pipeline;
     return {};

@@ -154,6 +154,7 @@ struct State {
   std::map<std::string, Spend> user_spend;          // by "team/user"
   std::map<std::string, PastUse> past_use;          // by team
   std::map<std::string, wire::SiteSpec> sites;      // by name; those that were added
+  market::Book book;                                // offers and contracts
 };
 template <class V>
 void Fields(V& v, Owned<V, State>& s) {
@@ -179,6 +180,7 @@ void Fields(V& v, Owned<V, State>& s) {
   v("user_spend", s.user_spend);
   v("past_use", s.past_use);
   v("sites", s.sites);
+  v("book", s.book, "offers and contracts");
 }
 
 // Changes `state` by one event. On an error (an arrow that is not in the tables above, an unknown

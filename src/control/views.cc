@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "control/held_slots.h"
 #include "lab/sched/sizing.h"
 
 namespace weir::control {
@@ -50,7 +51,18 @@ wire::LabView ViewOf(const ViewContext& c) {
     }
     view.sites.push_back(std::move(site));
   }
-  for (const auto& [id, slot] : c.state.slots) view.slots.push_back(EffectiveSlot(c.state, slot));
+  const auto held = HeldSlots(c.state, view.now);
+  for (const auto& [id, slot] : c.state.slots) {
+    wire::Slot& shown = view.slots.emplace_back(EffectiveSlot(c.state, slot));
+    const auto it = held.find(id);
+    if (it == held.end()) continue;
+    if (!it->second.held && shown.health == wire::SlotHealth::kUp) {
+      shown.health = wire::SlotHealth::kCordoned;
+      shown.why = "no contract of its site holds it";
+    }
+    const Time until = it->second.until;
+    if (until.is_set() && (!shown.leaves.is_set() || until < shown.leaves)) shown.leaves = until;
+  }
 
   std::vector<const wire::Job*> ended_jobs;
   for (const auto& [id, job] : c.state.jobs) {

@@ -213,6 +213,19 @@ class FakeLab : public control::Lab {
   Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const override {
     if (sites_.count(which) == 0) return Error(Code::kNotFound, "no such site");
     return std::vector<wire::SiteCheck>{{"controller", true, true, "answers", ""}};
+  Result<control::MarketState> ChangeMarket(const control::MarketChange& change,
+                                            const control::Actor& actor) override {
+    const std::lock_guard lock(mutex_);
+    TRY(MayWrite());
+    market::Book after = book_;
+    TRY(change(after, market::Date::Of(view_.now)));
+    book_ = std::move(after);
+    Record(actor, "market.put", {});
+    return control::MarketState{book_, market::Date::Of(view_.now)};
+  }
+  control::MarketState Market() const override {
+    const std::lock_guard lock(mutex_);
+    return {book_, market::Date::Of(view_.now)};
   }
   Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                    const std::string& why, const control::Actor& actor) override {
@@ -335,6 +348,7 @@ class FakeLab : public control::Lab {
   mutable std::mutex mutex_;  // guards everything below
   std::map<std::string, wire::SiteSpec> sites_ = {{"north", {.name = "north"}}};
   mutable std::condition_variable changed_;
+  market::Book book_;
   wire::LabView view_;
   std::shared_ptr<const wire::LabView> published_;
   int64_t number_ = 0;

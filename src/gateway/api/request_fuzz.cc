@@ -131,7 +131,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                     {"slot", "local%2Fn1%2F0"},
                                     {"node", "n1"},
                                     {"team", "nlp"},
-                                    {"pipeline", "story"}}) {
+                                    {"pipeline", "story"},
+                                    {"offer", "offer-1"},
+                                    {"contract", "contract-2"}}) {
     const size_t at = path.find("{" + name + "}");
     if (at != path.npos) path.replace(at, name.size() + 2, value);
   }

@@ -128,6 +128,7 @@ const std::vector<Route>& Routes() {
     AddLabRoutes(all);
     AddWorkRoutes(all);
     AddModelRoutes(all);
+    AddMarketRoutes(all);
     AddAdminRoutes(all);
     return all;
   }();
@@ -155,6 +156,8 @@ std::string_view PathParamDoc(std::string_view name) {
       {"version", "model@number, or a model's name for its newest version"},
       {"rollout", "id of a rollout"},
       {"pipeline", "name of a pipeline"},
+      {"offer", "id of an offer"},
+      {"contract", "id of a contract"},
       {"key", "name of a key"},
   };
   for (const auto& [key, doc] : kDocs) {

@@ -399,4 +399,33 @@ std::vector<ProviderRecord> Providers(const Book& b, Date today) {
   return out;
 }
 
+std::optional<Supply> SupplyOf(const Book& b, std::string_view site, std::string_view type,
+                               Date today) {
+  std::vector<const Contract*> here;
+  for (const Contract& c : b.contracts) {
+    const std::string& a = c.terms.accelerator;
+    const bool same = type.empty() || a == type ||
+                      (a.size() > type.size() && a.starts_with(type) && a[type.size()] == '-');
+    if (c.signed_on.is_set() && !c.site.empty() && c.site == site && same) here.push_back(&c);
+  }
+  if (here.empty()) return std::nullopt;
+  Supply out;
+  std::vector<Date> ends;
+  for (const Contract* c : here) {
+    out.now += QuantityOn(*c, today, today);
+    if (const Date end = EndOn(*c, today); end > today) ends.push_back(end);
+  }
+  std::sort(ends.begin(), ends.end());
+  ends.erase(std::unique(ends.begin(), ends.end()), ends.end());
+  int64_t least = out.now;
+  for (const Date end : ends) {
+    int64_t then = 0;
+    for (const Contract* c : here)  // what is here today and not gone by then
+      if (EndOn(*c, today) > end) then += QuantityOn(*c, today, today);
+    if (then < least) out.later.emplace_back(end, then);
+    least = std::min(least, then);
+  }
+  return out;
+}
+
 }  // namespace weir::market

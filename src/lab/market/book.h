@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -96,6 +97,17 @@ struct ProviderRecord {
   DeliveryRecord delivery;
 };
 std::vector<ProviderRecord> Providers(const Book& b, Date today);
+
+// Accelerators that the signed contracts of one site hold on a day, as known on `today`; and the
+// next day, if there is one, on which fewer are held.
+struct Supply {
+  int64_t now = 0;
+  std::vector<std::pair<Date, int64_t>> later;  // day, and how many from then on; falling only
+};
+// nullopt: no signed contract, past or present, delivers that type to that site; what stands there
+// is the lab's own. `type` is the site's word: "h100" is h100-sxm too, "" is any.
+std::optional<Supply> SupplyOf(const Book& b, std::string_view site, std::string_view type,
+                               Date today);
 
 // What is due soon, of offers and contracts, in order of the day.
 struct Due {

@@ -92,7 +92,7 @@ std::vector<Due> DueBetween(const Book& b, Date from, Date to, Date today) {
     if (o.decided != OfferState::kOpen || !o.expires.is_set()) continue;
     if (o.expires >= from && o.expires <= to)
       out.push_back({o.expires, o.id, "offer expires",
-                     fmt::format("{} ({}, {} {} at {} an hour) stands until today", o.id,
+                     fmt::format("{} ({}, {} {} at {} an hour) lapses after that day", o.id,
                                  o.provider, o.terms.quantity, o.terms.accelerator,
                                  HumanPrice(o.terms.price, o.terms.currency))});
   }

@@ -24,6 +24,41 @@ Json DescribeMessage<market::Date>() {
 
 namespace weir::market {
 
+OfferView Viewed(const Offer& o, Date today) { return {o, std::string(NameOf(StateOn(o, today)))}; }
+ContractView Viewed(const Contract& c, Date today) {
+  return {c,
+          std::string(NameOf(PhaseOn(c, today))),
+          QuantityOn(c, today, today),
+          EndOn(c, today),
+          NoticeBy(c, today),
+          PriceOn(c, today, today)};
+}
+
+Result<std::string> Take(Contract& c, const StepRequest& s, Date today) {
+  const Date on = s.on.is_set() ? s.on : today;
+  Status done = [&]() -> Status {
+    switch (s.step) {
+      case Step::kSign:
+        return Sign(c, on, today);
+      case Step::kDeliver:
+        return Deliver(c, s.quantity, on, today);
+      case Step::kNotice:
+        return GiveNotice(c, on, today);
+      case Step::kRenew:
+        return Renew(c, today);
+      case Step::kLeave:
+        return Leave(c, on, today);
+      case Step::kAvailability:
+        return NoteAvailability(c, s.month, s.availability_ppm, today);
+      case Step::kClaim:
+        return ClaimCredit(c, s.month, on, today);
+    }
+    return {};
+  }();
+  TRY(std::move(done));
+  return fmt::format("{}: {}", c.id, wire::NameOf(s.step));
+}
+
 Result<Book> ReadBook(std::string_view text, std::string_view source) {
   auto book = wire::FromText<Book>(text);
   if (!book) return std::move(book).error().In(source);

@@ -160,6 +160,80 @@ void Fields(V& v, Owned<V, Book>& b) {
   v("last_number", b.last_number, "of an id");
 }
 
+// ---- as the API shows them ----
+
+struct OfferView {
+  Offer offer;
+  std::string state;
+};
+template <class V>
+void Fields(V& v, Owned<V, OfferView>& o) {
+  v("offer", o.offer, "", kRequired);
+  v("state", o.state, "open, accepted, declined, expired or withdrawn, today", kRequired);
+}
+struct ContractView {
+  Contract contract;
+  std::string phase;
+  int64_t delivered = 0;
+  Date end, notice_by;
+  Money price;
+};
+template <class V>
+void Fields(V& v, Owned<V, ContractView>& c) {
+  v("contract", c.contract, "", kRequired);
+  v("phase", c.phase, "draft, signed, ramping, active, in notice or ended, today", kRequired);
+  v("delivered", c.delivered, "accelerators had today");
+  v("end", c.end, "first day on which nothing of it is had");
+  v("notice_by", c.notice_by, "last day for notice; \"\" = none is needed");
+  v("price_micro", c.price.micro, "of an accelerator-hour today");
+}
+template <class V>
+void Fields(V& v, Owned<V, Obligation>& o) {
+  v("month", o.month, "since 1970-01", kRequired);
+  v("accelerator_hours", o.accelerator_hours);
+  v("gross_micro", o.gross.micro, "those at the price of each day");
+  v("floor_micro", o.floor.micro, "owed though nothing is used");
+  v("prepaid_micro", o.prepaid.micro, "paid ahead in this month");
+  v("from_prepaid_micro", o.from_prepaid.micro, "covered by what was paid ahead");
+  v("exit_micro", o.exit.micro, "owed for leaving early");
+}
+struct AcceptRequest {
+  int64_t quantity = 0;
+  std::string site;
+};
+template <class V>
+void Fields(V& v, Owned<V, AcceptRequest>& a) {
+  v("quantity", a.quantity, "accelerators; 0 = all that is offered");
+  v("site", a.site, "of the lab where it is delivered");
+}
+struct DeclineRequest {
+  std::string why;
+};
+template <class V>
+void Fields(V& v, Owned<V, DeclineRequest>& d) {
+  v("why", d.why);
+}
+enum class Step { kSign, kDeliver, kNotice, kRenew, kLeave, kAvailability, kClaim };
+struct StepRequest {
+  Step step = Step::kSign;
+  Date on;
+  int64_t quantity = 0;
+  int month = 0;
+  int64_t availability_ppm = 0;
+};
+template <class V>
+void Fields(V& v, Owned<V, StepRequest>& s) {
+  v("step", s.step, "what happened", kRequired);
+  v("on", s.on, "the day; \"\" = today");
+  v("quantity", s.quantity, "deliver: accelerators that came");
+  v("month", s.month, "availability, claim: since 1970-01");
+  v("availability_ppm", s.availability_ppm, "availability: of that month");
+}
+OfferView Viewed(const Offer& o, Date today);
+ContractView Viewed(const Contract& c, Date today);
+// One step of a contract's life; says what it was.
+Result<std::string> Take(Contract& c, const StepRequest& step, Date today);
+
 // The book as a file. Reading checks every offer and contract and names the one that is wrong.
 Result<Book> ReadBook(std::string_view text, std::string_view source);
 std::string WriteBook(const Book& b);
@@ -174,6 +248,12 @@ WEIR_ENUM(weir::market::OfferState, {weir::market::OfferState::kOpen, "open"},
           {weir::market::OfferState::kDeclined, "declined"},
           {weir::market::OfferState::kExpired, "expired"},
           {weir::market::OfferState::kWithdrawn, "withdrawn"});
+
+WEIR_ENUM(weir::market::Step, {weir::market::Step::kSign, "sign"},
+          {weir::market::Step::kDeliver, "deliver"}, {weir::market::Step::kNotice, "notice"},
+          {weir::market::Step::kRenew, "renew"}, {weir::market::Step::kLeave, "leave"},
+          {weir::market::Step::kAvailability, "availability"},
+          {weir::market::Step::kClaim, "claim"});
 
 WEIR_MESSAGE(weir::market::PriceStep);
 WEIR_MESSAGE(weir::market::RampStep);
@@ -190,3 +270,9 @@ WEIR_MESSAGE(weir::market::Contract);
 WEIR_MESSAGE(weir::market::Budget);
 WEIR_MESSAGE(weir::market::Rate);
 WEIR_MESSAGE(weir::market::Book);
+WEIR_MESSAGE(weir::market::OfferView);
+WEIR_MESSAGE(weir::market::ContractView);
+WEIR_MESSAGE(weir::market::Obligation);
+WEIR_MESSAGE(weir::market::AcceptRequest);
+WEIR_MESSAGE(weir::market::DeclineRequest);
+WEIR_MESSAGE(weir::market::StepRequest);
