@@ -23,6 +23,7 @@ void AddBlueprintCommand(CLI::App& app, int& exit_status);
 void AddOfferCommand(CLI::App& app, int& exit_status);
 void AddContractCommand(CLI::App& app, int& exit_status);
 void AddSpendCommand(CLI::App& app, int& exit_status);
+void AddPlanCommand(CLI::App& app, int& exit_status);
 void AddLoadCommand(CLI::App& app, int& exit_status);
 void AddShimCommand(CLI::App& app, int& exit_status);
 void AddTrainCommand(CLI::App& app, int& exit_status);

@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   AddOfferCommand(app, exit_status);
   AddContractCommand(app, exit_status);
   AddSpendCommand(app, exit_status);
+  AddPlanCommand(app, exit_status);
   AddLoadCommand(app, exit_status);
   AddShimCommand(app, exit_status);
   AddServeCommand(app, exit_status);

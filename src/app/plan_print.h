@@ -1,0 +1,18 @@
+// What `weir plan` answers, as text, as JSON and as a page.
+#pragma once
+
+#include <string>
+
+#include "lab/plan/advice.h"
+
+namespace weir::app {
+
+std::string PlanText(const plan::PlanAnswer& a);
+std::string PlanJson(const plan::PlanAnswer& a);
+// One file, no script, nothing fetched; light and dark.
+std::string PlanPage(const plan::PlanAnswer& a, const std::string& title);
+
+// "$12.34M", "$56.7k".
+std::string Dollars(double usd);
+
+}  // namespace weir::app
