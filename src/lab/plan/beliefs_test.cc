@@ -74,7 +74,7 @@ TEST(Beliefs, RefusesWithTheLineAndTheNextStep) {
       {"$2/h", "$2", "has no unit"},
       {"$2/h", "2 EUR/h", "another currency"},
       {"$2/h", "$-2/h", "negative"},
-      {"$2/h", "-$2/h", "p.toml:18: price: \"-$2/h\" is negative"},
+      {"$2/h", "-$2/h", "p.toml:14: price: \"-$2/h\" is negative"},
       {"12 months", "12", "has no unit"},
       {"12 months", "$12/h", "is money"},
       {"accelerator = \"h100\"", "accelerator = \"h10\"", "did you mean h100"},
