@@ -35,7 +35,7 @@ th,td{padding:3px 10px;text-align:right;border-bottom:1px solid var(--line);whit
 th:first-child,td:first-child,td.l,th.l{text-align:left}
 td.yes{color:var(--good);font-weight:600;text-align:left}td.ask{color:var(--warn);font-weight:600;text-align:left}td.no{color:var(--dim);text-align:left}
 tr.me td{font-weight:600}
-.plots{display:flex;flex-wrap:wrap;gap:14px}
+.plots{display:flex;flex-wrap:wrap;gap:14px;align-items:flex-start}.plots>div{max-width:562px}
 svg{background:var(--bg);border:1px solid var(--line);border-radius:4px;max-width:100%;height:auto}
 svg .t{font-size:12px;font-weight:600;fill:var(--fg)}svg .n{font-size:10.5px;fill:var(--dim)}
 svg .g{stroke:var(--grid)}
