@@ -59,11 +59,12 @@ Result<std::string> AcceleratorOf(const Node& n, const std::string& name, const 
       *kw = a.kw;
       return a.name;
     }
-    names.push_back(a.name);
+    names.push_back(Lower(a.name));
+    for (const std::string& alias : a.aliases) names.push_back(Lower(alias));
   }
   const std::string near = NearestOf(Lower(name), names);
   std::string all;
-  for (const std::string& k : names) all += (all.empty() ? "" : ", ") + k;
+  for (const Known::Accelerator& a : known.accelerators) all += (all.empty() ? "" : ", ") + a.name;
   return n.Wrong(Code::kNotFound, fmt::format("accelerator `{}` is not known", name))
       .Hint(near.empty()
                 ? "known are " + all + "; give `power` too to use any other name"
