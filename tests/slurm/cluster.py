@@ -290,6 +290,10 @@ class Cluster:
         return []
 
     def stop_controller(self):
+        """SIGTERM: it saves what it knows. kill_controller loses the last seconds of it, as a crash does."""
+        self.owner.tell(self.name, "kill", "controller", signal.SIGTERM)
+
+    def kill_controller(self):
         self.owner.tell(self.name, "kill", "controller")
 
     def start_controller(self):

@@ -44,12 +44,10 @@ import http.server, os
 class H(http.server.BaseHTTPRequestHandler):
     def log_message(self, *a): pass
     def answer(self):
-        body = b'{"id":"x","object":"text_completion","model":"m","choices":[{"index":0,"text":"hello","finish_reason":"stop"}]}'
-        n = int(self.headers.get("Content-Length") or 0)
-        self.rfile.read(n)
-        self.send_response(200); self.send_header("Content-Type", "application/json")
+        body = b'hello'
+        self.send_response(200)
         self.send_header("Content-Length", str(len(body))); self.end_headers(); self.wfile.write(body)
-    do_GET = do_POST = answer
+    do_GET = answer
 http.server.ThreadingHTTPServer((os.environ["WEIR_HOST"], int(os.environ["WEIR_PORT"])), H).serve_forever()
 """
 
@@ -195,11 +193,12 @@ class SiteTest(unittest.TestCase):
             lab.wait("the site is seen", lambda: len(self.usable(lab, alpha)) == 8, 20)
             for slot in [s["id"] for s in lab.view()["slots"] if s["site"] == "local"]:
                 lab.weir("slot", "cordon", slot)
+            lab.put("/api/v1/teams/product", {"name": "product", "class": "product", "guarantee_slots": 2})
             lab.post("/api/v1/services", {"name": "hello", "team": "product", "command": ["python3", "-c", SERVER],
                                           "min_replicas": 2, "max_replicas": 2, "health_path": "/health"})
             lab.wait("two replicas are ready", lambda: (lab.service("hello") or {}).get("ready") == 2, 60)
-            ask = lambda: lab.post("/v1/completions", {"model": "hello", "prompt": "x", "max_tokens": 1})["choices"][0]["text"]
-            self.assertEqual(ask(), "hello")
+            ask = lambda: lab.get("/services/hello/x", raw=True)
+            self.assertEqual(ask(), b"hello")
             leases = {l["id"]: l for l in lab.view()["leases"]}
             self.assertTrue(all(l["slots"][0].startswith("alpha/") for l in leases.values()))
             # Slurm takes one away: the other answers, and a new one comes.
@@ -207,7 +206,7 @@ class SiteTest(unittest.TestCase):
             job = [j["JobID"] for j in alpha.jobs("JobID", "Name", "State") if j["Name"].endswith("." + gone)][0]
             alpha.run("scancel", job)
             lab.wait("its lease has ended", lambda: gone not in {l["id"] for l in lab.view()["leases"]}, 30)
-            self.assertEqual(ask(), "hello")
+            self.assertEqual(ask(), b"hello")
             lab.wait("there are two again", lambda: lab.service("hello")["ready"] == 2, 60)
             # A node dies under work: the gang ends as lost and runs again from its checkpoint elsewhere.
             job = self.submit(lab, "gang", 400, "2", "--site", "alpha")

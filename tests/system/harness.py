@@ -171,7 +171,7 @@ class Lab:
         return None
 
     def journal(self):
-        records, at = [], 0
+        records, at = [], 1
         while True:
             page = self.get(f"/api/v1/journal?from={at}&limit=500")
             records += page["records"]
