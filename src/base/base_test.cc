@@ -2,6 +2,7 @@
 
 #include "base/random.h"
 #include "base/result.h"
+#include "base/text.h"
 #include "base/units.h"
 
 namespace weir {
@@ -49,6 +50,38 @@ TEST(Units, ParseTakesWhatPeopleWriteAndNothingElse) {
   EXPECT_EQ(ParseBytes("1.5GiB"), 1'610'612'736);
   EXPECT_EQ(ParseBytes("64k"), 65536);
   for (const char* bad : {"", "k", "-1", "1Q", "inf"}) EXPECT_FALSE(ParseBytes(bad)) << bad;
+}
+
+TEST(Text, Names) {
+  for (const char* good : {"a", "A-b_c.9", "0"}) EXPECT_TRUE(IsName(good)) << good;
+  for (const char* bad : {"", "-a", ".a", "a b", "a/b", "\xff", "é"}) EXPECT_FALSE(IsName(bad));
+  EXPECT_TRUE(IsName(std::string(63, 'a')));
+  EXPECT_FALSE(IsName(std::string(64, 'a')));
+}
+
+TEST(Text, Base64) {
+  EXPECT_EQ(FromBase64("aGkh"), "hi!");
+  EXPECT_EQ(FromBase64("aGk="), "hi");
+  EXPECT_EQ(FromBase64("aA"), "h");
+  EXPECT_EQ(FromBase64("/+8="), "\xFF\xEF");
+  EXPECT_EQ(FromBase64(""), "");
+  for (const char* bad : {"a", "aG-h", "aGk=h"}) EXPECT_FALSE(FromBase64(bad)) << bad;
+}
+
+TEST(Text, AJsonTextIsMeasuredByItsBracketsAndCommas) {
+  const struct {
+    const char* text;
+    size_t depth, members;
+  } rows[] = {{"5", 0, 0},         {"[]", 1, 0},
+              {"[1,2,3]", 1, 0},   {R"({"a":1,"b":[{},{"c":2}]})", 3, 2},
+              {R"("[[{,")", 0, 0}, {R"({"a\"{[":1})", 1, 0},
+              {"]]}[", 1, 0},      {R"({"a":1,"b":2,"c":[1,2,3,4]})", 2, 3}};
+  for (const auto& row : rows) {
+    const JsonShape shape = MeasureJson(row.text, 100);
+    EXPECT_EQ(shape.depth, row.depth) << row.text;
+    EXPECT_EQ(shape.members, row.members) << row.text;
+  }
+  EXPECT_EQ(MeasureJson(std::string(1000, '['), 10).depth, 11u);
 }
 
 TEST(Random, OneSeedGivesOneSequenceAndItsStateCanBeRestored) {

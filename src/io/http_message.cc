@@ -5,17 +5,13 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/text.h"
+
 namespace weir::io {
 
 namespace {
 
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-int HexValue(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  c = Lower(c);
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 std::string_view Trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
@@ -238,7 +234,7 @@ std::optional<std::string> PercentDecode(std::string_view text, bool plus_is_bla
       out += ' ';
     } else if (text[i] == '%') {
       if (i + 2 >= text.size()) return std::nullopt;
-      const int high = HexValue(text[i + 1]), low = HexValue(text[i + 2]);
+      const int high = HexDigit(text[i + 1]), low = HexDigit(text[i + 2]);
       if (high < 0 || low < 0) return std::nullopt;
       out += static_cast<char>(high * 16 + low);
       i += 2;

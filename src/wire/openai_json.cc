@@ -3,34 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/text.h"
+
 namespace weir::wire {
 namespace {
 
-// Brackets and commas outside of strings; a text that is no JSON is measured too, and then refused
-// as such. The sentence, or empty.
+// The sentence, or empty.
 std::string BeyondBounds(std::string_view text) {
-  std::vector<int> commas;  // of each bracket that is open; -1: a list, which may be long
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      commas.push_back(c == '{' ? 0 : -1);
-      if (commas.size() > static_cast<size_t>(kMaxRequestDepth)) {
-        return fmt::format("The body nests deeper than {} levels", kMaxRequestDepth);
-      }
-    } else if ((c == '}' || c == ']') && !commas.empty()) {
-      commas.pop_back();
-    } else if (c == ',' && !commas.empty() && commas.back() >= 0) {
-      if (++commas.back() >= kMaxRequestMembers) {
-        return fmt::format("The body has an object with more than {} members", kMaxRequestMembers);
-      }
-    }
-  }
+  const JsonShape shape = MeasureJson(text, kMaxRequestDepth);
+  if (shape.depth > kMaxRequestDepth)
+    return fmt::format("The body nests deeper than {} levels", kMaxRequestDepth);
+  if (shape.members > kMaxRequestMembers)
+    return fmt::format("The body has an object with more than {} members", kMaxRequestMembers);
   return {};
 }
 

@@ -23,8 +23,8 @@ using Json = nlohmann::ordered_json;
 
 // Of nesting: the library writes recursively. Of members of one object: it looks for each among
 // those before it.
-inline constexpr int kMaxRequestDepth = 128;
-inline constexpr int kMaxRequestMembers = 1024;
+inline constexpr size_t kMaxRequestDepth = 128;
+inline constexpr size_t kMaxRequestMembers = 1024;
 
 // The body as a JSON object, or why it is none.
 std::optional<ApiError> ParseObject(std::string_view body, Json& out);

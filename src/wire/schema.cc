@@ -2,33 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace weir::wire {
-
-namespace {
-
-// Depth before parsing, so that a hostile body cannot exhaust the stack.
-bool TooDeep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-}  // namespace
 
 namespace schema_internal {
 
@@ -88,7 +64,7 @@ Json Describer::Take() && {
 }  // namespace schema_internal
 
 Result<Json> ParseJson(std::string_view text) {
-  if (TooDeep(text)) {
+  if (MeasureJson(text, kMaxDepth).depth > static_cast<size_t>(kMaxDepth)) {
     return Error(Code::kInvalidArgument,
                  fmt::format("JSON nested deeper than {} levels", kMaxDepth));
   }

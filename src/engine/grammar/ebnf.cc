@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/nearest.h"
+#include "base/text.h"
 #include "engine/grammar/regex_rules.h"
 #include "engine/grammar/schema_rules.h"
 #include "engine/grammar/vocabulary.h"
@@ -261,10 +262,7 @@ class Parser {
     uint64_t code = 0;
     for (int k = 0; k < digits; ++k) {
       const char c = End() ? '\0' : text_[i_];
-      const int d = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+      const int d = HexDigit(c);
       if (d < 0) return Bad("hexadecimal digits are missing");
       code = code * 16 + static_cast<uint64_t>(d);
       ++i_;

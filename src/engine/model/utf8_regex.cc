@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "base/text.h"
 #include "engine/model/utf8_class.h"
 
 namespace weir::model {
@@ -217,10 +218,7 @@ class Parser {
     for (size_t k = 0; k < digits; ++k) {
       if (i_ + k >= text_.size()) return std::nullopt;
       const char c = text_[i_ + k];
-      const int d = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+      const int d = HexDigit(c);
       if (d < 0) return std::nullopt;
       code = code * 16 + static_cast<uint32_t>(d);
     }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/text.h"
 #include "engine/template/interpreter.h"
 
 namespace weir::templates {
@@ -27,31 +28,6 @@ Result<std::string> ChatTemplate::Render(const Json& variables,
 bool ChatTemplate::Mentions(std::string_view variable) const {
   return program_->names.find(variable) != program_->names.end();
 }
-
-namespace {
-
-// How deep the brackets of a JSON text go, before anything that recurses sees
-// it.
-bool TooDeep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxValueDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
-}  // namespace
 
 Result<Json> PrepareMessages(const Json& messages) {
   if (!messages.is_array()) return Error(Code::kInvalidArgument, "messages is no list");
@@ -95,7 +71,8 @@ Result<Json> PrepareMessages(const Json& messages) {
           arguments = Json::object();
           continue;
         }
-        if (TooDeep(text)) return bad("a tool call's arguments are nested too deeply");
+        if (MeasureJson(text, kMaxValueDepth).depth > static_cast<size_t>(kMaxValueDepth))
+          return bad("a tool call's arguments are nested too deeply");
         Json parsed = Json::parse(text, nullptr, /*allow_exceptions=*/false);
         if (parsed.is_discarded()) return bad("a tool call's arguments are no JSON");
         arguments = std::move(parsed);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace weir::templates {
 namespace {
 
@@ -291,10 +293,7 @@ class Lexer {
       int64_t code = 0;
       for (size_t k = 0; k < n; ++k) {
         const char c = i_ + k < source_.size() ? source_[i_ + k] : '\0';
-        const int d = IsDigit(c)             ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
+        const int d = HexDigit(c);
         if (d < 0) return -1;
         code = code * 16 + d;
       }

@@ -4,6 +4,7 @@
 
 #include <unordered_map>
 
+#include "base/text.h"
 #include "io/secret.h"
 
 namespace weir::guard {
@@ -12,24 +13,13 @@ struct KeyRing::Ring {
   std::unordered_map<std::string, wire::Key> by_hash;
 };
 
-bool IsName(std::string_view text) {
-  const auto alphanumeric = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-  };
-  if (text.empty() || text.size() > 64 || !alphanumeric(text[0])) return false;
-  for (const char c : text) {
-    if (!alphanumeric(c) && c != '-' && c != '_' && c != '.') return false;
-  }
-  return true;
-}
-
 Status CheckKey(const wire::Key& key, Time now) {
   const auto wrong = [](std::string message, std::string hint) -> Status {
     return Error(Code::kInvalidArgument, std::move(message)).Hint(std::move(hint));
   };
   if (!IsName(key.name)) {
     return wrong(
-        "name: a key's name has 1 to 64 letters, digits, '-', '_' or '.', and begins with a "
+        "name: a key's name has 1 to 63 letters, digits, '-', '_' or '.', and begins with a "
         "letter or digit",
         "choose one that says who holds the key, such as ci or alice-laptop");
   }

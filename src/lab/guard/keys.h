@@ -30,9 +30,6 @@ Result<NewKey> MakeKey(wire::Key wanted, Time now);
 // The checks of MakeKey alone.
 Status CheckKey(const wire::Key& key, Time now);
 
-// Letters, digits, '-', '_', '.', at most 64, beginning with a letter or digit: every name in Weir.
-bool IsName(std::string_view text);
-
 // The living keys. Threads: any; Replace swaps the whole set, Authenticate never waits for it.
 class KeyRing {
  public:
