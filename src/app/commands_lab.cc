@@ -11,6 +11,7 @@
 #include "app/client_commands.h"
 #include "app/commands.h"
 #include "control/journal.h"
+#include "engine/model/model_files.h"
 #include "io/clock.h"
 #include "io/files.h"
 #include "io/sqlite_store.h"
@@ -547,7 +548,7 @@ void AddDatasetAndModel(CLI::App& app, int& exit_status) {
   add->add_option("folder", *folder, "Folder with manifest.json")->required();
   add->add_option("--name", *name, "What to call it")->required();
 
-  CLI::App* model = AddGroup(app, "model", "Models: list, show, and files of them");
+  CLI::App* model = AddGroup(app, "model", "Models: list, show, add, and files of them");
   AddModelFileCommands(*model, exit_status);
   AddModelCompressCommands(*model, exit_status);
   AddLeaf(*model, "list", "Every version, oldest first", "  weir model list", exit_status,
@@ -571,6 +572,29 @@ void AddDatasetAndModel(CLI::App& app, int& exit_status) {
           })
       ->add_option("model", *which, "model@number, or a model for its newest version")
       ->required();
+  auto path = std::make_shared<std::string>();
+  auto parent = std::make_shared<std::string>();
+  CLI::App* add_model = AddLeaf(
+      *model, "add", "Register a model folder or a .gguf file as the next version of a model",
+      "  weir model add ./llama-3.2-1b --name llama\n"
+      "  weir model quantize ./llama-3.2-1b llama-q4.gguf --type Q4_0\n"
+      "  weir model add llama-q4.gguf --name llama-q4 --parent llama@1",
+      exit_status, [=](const ClientFlags& flags) -> Status {
+        const auto files = TRY(model::ModelFiles::Open(*path));  // says what is wrong with it
+        std::error_code ec;
+        wire::ModelVersion version;
+        version.model = *name;
+        version.path = std::filesystem::absolute(*path, ec).lexically_normal().string();
+        version.parent = *parent;
+        version.vocab_size = files->config().vocab_size;
+        return AskAndShow<wire::ModelVersion>(
+            flags, "POST", "/api/v1/models", wire::ToText(version),
+            [](const auto& added) { return ShowModels({added}, Style::For()); });
+      });
+  add_model->add_option("path", *path, "It stays where it is: keep it there")->required();
+  add_model->add_option("--name", *name, "Of the model; the version gets the next number")
+      ->required();
+  add_model->add_option("--parent", *parent, "Version that it was made from, such as llama@1");
 }
 
 }  // namespace

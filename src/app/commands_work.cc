@@ -222,7 +222,7 @@ struct ServiceFlags {
   std::optional<double> percentile;
   std::optional<int64_t> slots, tier, max_queue, concurrency;
   bool follow = false, no_follow = false;
-  std::vector<std::string> env, cheaper, command;
+  std::vector<std::string> env, variants, engine, command;
 };
 
 void AddServiceFlags(CLI::App& c, ServiceFlags& f) {
@@ -242,12 +242,29 @@ void AddServiceFlags(CLI::App& c, ServiceFlags& f) {
   CLI::Option* follow =
       c.add_flag("--follow", f.follow, "Roll out newer versions as they pass the gate");
   c.add_flag("--no-follow", f.no_follow, "Stay with the version that is said")->excludes(follow);
-  c.add_option("--cheaper", f.cheaper, "Version that may serve in a surge; cheapest last")
+  c.add_option("--variant", f.variants,
+               "Model or version that may serve in a surge, such as the same one quantized; as "
+               "often as needed, cheapest last")
+      ->type_size(1)
+      ->allow_extra_args(false);
+  c.add_option("--engine", f.engine,
+               "A flag of weir serve for every replica, as one word: --engine=--ctx=8192")
       ->type_size(1)
       ->allow_extra_args(false);
   c.add_option("--env", f.env, "NAME=VALUE, as often as needed")
       ->type_size(1)
       ->allow_extra_args(false);
+}
+
+// The words of a flag that may be repeated; a single "none" is the empty list, to take all away.
+Result<std::vector<std::string>> ListFlag(const char* flag, const std::vector<std::string>& words) {
+  if (words.size() == 1 && words[0] == "none") return std::vector<std::string>();
+  for (const std::string& word : words) {
+    if (word.empty() || word == "none")
+      return Error(Code::kInvalidArgument, fmt::format("{}: \"{}\" beside others", flag, word))
+          .Hint(fmt::format("`{} none` alone takes all away", flag));
+  }
+  return words;
 }
 
 // The fields that the flags give, under the names of ServiceSpec.
@@ -277,7 +294,8 @@ Result<wire::Json> FieldsOf(const ServiceFlags& f) {
   .us;
   if (!f.health.empty()) j["health_path"] = f.health;
   if (f.follow || f.no_follow) j["follow"] = f.follow;
-  if (!f.cheaper.empty()) j["cheaper"] = f.cheaper;
+  if (!f.variants.empty()) j["variants"] = TRY(ListFlag("--variant", f.variants));
+  if (!f.engine.empty()) j["engine"] = TRY(ListFlag("--engine", f.engine));
   const auto env = TRY(EnvFlags(f.env));
   if (!env.empty()) j["env"] = env;
   if (!f.command.empty()) j["command"] = f.command;
@@ -297,6 +315,7 @@ void AddService(CLI::App& app, int& exit_status) {
     CLI::App* c = AddLeaf(
         *service, "create", "Serve a model, or any program that speaks HTTP on $WEIR_PORT",
         "  weir service create chat --team product --model tiny --replicas 1..4 --slo-ttft 500ms\n"
+        "  weir service create chat --team product --model m --variant m-q4 --engine=--ctx=8192\n"
         "  weir service create stub --team product --health / -- python3 server.py",
         exit_status, [=](const ClientFlags& flags) -> Status {
           wire::Json body = TRY(FieldsOf(*f));
@@ -342,7 +361,8 @@ void AddService(CLI::App& app, int& exit_status) {
   AddServiceFlags(
       *named(AddLeaf(
           *service, "update", "Change a service; a new model starts a rollout",
-          "  weir service update chat --model tiny@3\n  weir service update chat --tier 2",
+          "  weir service update chat --model tiny@3\n  weir service update chat --tier 2\n"
+          "  weir service update chat --variant none --engine=--ctx=4096",
           exit_status,
           [=](const ClientFlags& flags) -> Status {
             const wire::Json body = TRY(FieldsOf(*changes));

@@ -220,7 +220,12 @@ std::string ShowService(const wire::ServiceView& view, const Style& style) {
   facts.Add("phase", fmt::format("{}{}", wire::NameOf(view.service.phase),
                                  view.service.reason.empty() ? "" : ": " + view.service.reason));
   facts.Add("model", spec.model);
-  facts.Add("version", view.service.version);
+  const bool variant = view.service.version != view.own_version && !view.own_version.empty();
+  facts.Add("version", variant ? fmt::format("{}, a variant of {} while a surge lasts",
+                                             view.service.version, view.own_version)
+                               : view.service.version);
+  facts.Add("variants", fmt::format("{}", fmt::join(spec.variants, ", ")));
+  facts.Add("engine", Joined(spec.engine));
   facts.Add("rollout", view.service.rollout);
   facts.Add("command", Joined(spec.command));
   facts.Add("replicas", fmt::format("{} ready, {} starting, {} draining; {} wanted, {} allowed",

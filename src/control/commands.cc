@@ -7,6 +7,8 @@
 #include <map>
 #include <set>
 
+#include "base/text.h"
+
 namespace weir::control {
 namespace {
 
@@ -36,16 +38,16 @@ Status AtLeast(const char* field, int64_t value, int64_t least) {
   return {};
 }
 
-Status CheckCommand(const std::vector<std::string>& command) {
-  if (!command.empty() && command[0].empty()) return Invalid("command[0]: the program is empty");
+Status CheckCommand(const char* field, const std::vector<std::string>& command) {
+  if (!command.empty() && command[0].empty()) return Invalid("{}[0]: it is empty", field);
   size_t bytes = 0;
   for (size_t i = 0; i < command.size(); ++i) {
     bytes += command[i].size() + 1;
     if (command[i].find('\0') != std::string::npos)
-      return Invalid("command[{}]: holds a zero byte", i);
+      return Invalid("{}[{}]: holds a zero byte", field, i);
   }
   if (bytes > kMaxCommandBytes)
-    return Invalid("command: {} bytes; at most {}", bytes, kMaxCommandBytes);
+    return Invalid("{}: {} bytes; at most {}", field, bytes, kMaxCommandBytes);
   return {};
 }
 
@@ -82,7 +84,7 @@ Status CheckJobSpec(const State& state, const wire::JobSpec& spec) {
   if (spec.command.empty())
     return Error(Code::kInvalidArgument, "command: empty")
         .Hint("give the program after `--`: weir job submit ... -- python3 train.py");
-  TRY(CheckCommand(spec.command));
+  TRY(CheckCommand("command", spec.command));
   TRY(CheckEnv(spec.env));
   TRY(AtLeast("min_slots", spec.min_slots, 1));
   if (spec.max_slots < spec.min_slots)
@@ -193,6 +195,53 @@ Status CheckPlacement(const State& state, const wire::JobSpec& spec, Time now) {
   return {};
 }
 
+Status CheckVariants(const State& state, const wire::ServiceSpec& spec) {
+  if (spec.variants.size() > kMaxVariants)
+    return Invalid("variants: {} of them; at most {}", spec.variants.size(), kMaxVariants);
+  if (!spec.variants.empty() && spec.model.empty())
+    return Error(Code::kInvalidArgument, "variants: of which model? A command is given")
+        .Hint("leave the variants out, or name the model and leave out the command");
+  std::set<std::string> seen;
+  if (const wire::ModelVersion* own = FindVersion(state, spec.model)) seen.insert(own->id);
+  for (size_t i = 0; i < spec.variants.size(); ++i) {
+    const wire::ModelVersion* version = FindVersion(state, spec.variants[i]);
+    if (version == nullptr)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("variants[{}]: no model or version is called \"{}\"", i,
+                               spec.variants[i]))
+          .Hint("make it with `weir model quantize`, register it with `weir model add`");
+    if (!seen.insert(version->id).second)
+      return Invalid("variants[{}]: {} is the service's own version, or named before", i,
+                     version->id);
+  }
+  return {};
+}
+
+// Flags that are passed on to `weir serve`. What the lab itself says there is not theirs to change.
+Status CheckEngineFlags(const wire::ServiceSpec& spec) {
+  if (spec.engine.size() > kMaxEngineFlags)
+    return Invalid("engine: {} flags; at most {}", spec.engine.size(), kMaxEngineFlags);
+  if (!spec.engine.empty() && !spec.command.empty())
+    return Error(Code::kInvalidArgument,
+                 "engine: these are flags of `weir serve`, and a command is given")
+        .Hint("put the flags into the command");
+  static const std::set<std::string, std::less<>> kOurs = {
+      "--listen", "--name", "--alias", "--api-key-env", "--api-key-file", "--help"};
+  for (size_t i = 0; i < spec.engine.size(); ++i) {
+    const std::string& flag = spec.engine[i];
+    const std::string name = flag.substr(0, flag.find('='));
+    if (name.size() < 3 || name.rfind("--", 0) != 0)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("engine[{}]: \"{}\" is not a flag such as --ctx=8192", i, flag))
+          .Hint("see `weir serve --help`; a value stands behind a '='");
+    if (kOurs.count(name) != 0)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("engine[{}]: {} is the lab's to say", i, name))
+          .Hint("leave it out");
+  }
+  return CheckCommand("engine", spec.engine);
+}
+
 Status CheckServiceSpec(const State& state, const wire::ServiceSpec& spec) {
   TRY(CheckName("name", spec.name));
   const wire::Team* team = TRY(TeamNamed(state, spec.team));
@@ -210,13 +259,9 @@ Status CheckServiceSpec(const State& state, const wire::ServiceSpec& spec) {
     return Error(Code::kInvalidArgument,
                  fmt::format("model: no model or version is called \"{}\"", spec.model))
         .Hint("see `weir model list`; a pipeline's service is made once a version has passed");
-  for (size_t i = 0; i < spec.cheaper.size(); ++i) {
-    if (FindVersion(state, spec.cheaper[i]) == nullptr)
-      return Error(Code::kInvalidArgument,
-                   fmt::format("cheaper[{}]: no version is called \"{}\"", i, spec.cheaper[i]))
-          .Hint("see `weir model list`");
-  }
-  TRY(CheckCommand(spec.command));
+  TRY(CheckVariants(state, spec));
+  TRY(CheckCommand("command", spec.command));
+  TRY(CheckEngineFlags(spec));
   TRY(CheckEnv(spec.env));
   TRY(AtLeast("min_replicas", spec.min_replicas, 0));
   TRY(AtLeast("max_replicas", spec.max_replicas, 1));
@@ -250,14 +295,7 @@ Status CheckServiceSpec(const State& state, const wire::ServiceSpec& spec) {
 }  // namespace
 
 Status CheckName(const std::string& field, const std::string& name) {
-  const auto alnum = [](char ch) {
-    return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9');
-  };
-  const bool good = !name.empty() && name.size() <= 63 && alnum(name[0]) &&
-                    std::all_of(name.begin(), name.end(), [&](char ch) {
-                      return alnum(ch) || ch == '-' || ch == '_' || ch == '.';
-                    });
-  if (good) return {};
+  if (IsName(name)) return {};
   return Error(Code::kInvalidArgument,
                fmt::format("{}: \"{}\" is not a name", field, name.substr(0, 80)))
       .Hint("1 to 63 letters, digits, '-', '_' or '.', beginning with a letter or a digit");
@@ -435,7 +473,8 @@ Events UpdateService(const CommandContext& c, const wire::ServiceSpec& spec) {
   if (spec.model.empty()) return events;
   const wire::ModelVersion* version = FindVersion(c.state, spec.model);
   const bool new_model = spec.model != service->spec.model;
-  if (!new_model || version->id == service->version) return events;
+  const std::string own = OwnVersion(c.state, *service);
+  if (!new_model || version->id == own) return events;
   if (!service->rollout.empty())
     return Error(Code::kFailedPrecondition,
                  fmt::format("model: {} of service {} is under way", service->rollout, spec.name))
@@ -452,7 +491,7 @@ Events UpdateService(const CommandContext& c, const wire::ServiceSpec& spec) {
   wire::Rollout rollout;
   rollout.id = fmt::format("rollout-{}", c.state.counters.rollout + 1);
   rollout.service = spec.name;
-  rollout.from = service->version;
+  rollout.from = own;
   rollout.to = version->id;
   rollout.why =
       fmt::format("{} changed the model of {} to {}", c.actor.name, spec.name, spec.model);
@@ -512,6 +551,10 @@ Events AddDataset(const CommandContext& c, const wire::Dataset& dataset) {
 Events AddModelVersion(const CommandContext& c, const wire::ModelVersion& version) {
   TRY(CheckName("model", version.model));
   if (version.path.empty()) return Invalid("path: the folder that holds the version is missing");
+  if (!version.parent.empty() && FindVersion(c.state, version.parent) == nullptr)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("parent: no model or version is called \"{}\"", version.parent))
+        .Hint("see `weir model list`");
   wire::ModelVersion added = version;
   added.number = 1;
   for (const wire::ModelVersion& known : c.state.versions) {

@@ -25,6 +25,8 @@ struct CommandContext {
 
 inline constexpr size_t kMaxWaitingJobs = 10'000;
 inline constexpr size_t kMaxServices = 1'000;
+inline constexpr size_t kMaxVariants = 8;
+inline constexpr size_t kMaxEngineFlags = 64;
 inline constexpr size_t kMaxCommandBytes = 64 << 10;  // program and arguments together
 
 using Events = Result<std::vector<Event>>;

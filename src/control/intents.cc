@@ -134,6 +134,7 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
   for (const auto& [id, service] : state.services) {
     sched::ServiceState ss;
     ss.service = service;
+    ss.service.spec.variants = VariantsOf(state, service);
     ss.replica_startup = guesses.replica_startup;
     if (const auto it = sights.replica_startup.find(id); it != sights.replica_startup.end())
       ss.replica_startup = it->second;
@@ -142,6 +143,7 @@ sched::Snapshot SchedSnapshot(const State& state, const Sightings& sights,
       ss.start_not_before = memo->second.not_before;
       ss.last_down = memo->second.last_down;
       ss.own_version = memo->second.own_version;
+      ss.version_since = memo->second.version_since;
     }
     s.services.push_back(std::move(ss));
   }
@@ -218,6 +220,7 @@ void StartReplica(Proposals& p, const sched::Action& action, const std::string& 
   lease.loan = loan;
   lease.service = service->spec.name;
   lease.version = action.version.empty() ? service->version : action.version;
+  lease.revision = service->revision;
   std::vector<std::string> subjects{lease.id, service->id, service->spec.name};
   if (!loan.empty()) subjects.push_back(loan);
   p.Add(std::move(subjects), action.reason, LeaseIntended{lease});
@@ -428,6 +431,7 @@ Intents FromSteps(const State& state, const std::vector<learn::Step>& steps,
         lease.loan = old->second.loan;
         lease.service = old->second.service;
         lease.version = step.to_version;
+        lease.revision = p.state().services.at(lease.holder).revision;
         lease.replaces = old->first;
         p.Add({now,
                kLoopActor,

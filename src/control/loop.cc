@@ -95,14 +95,17 @@ void ControlLoop::NoteTraffic() {
   for (const wire::ServiceTraffic& traffic : ports_.traffic->Traffic()) {
     const wire::Service* service = FindService(state, traffic.service);
     if (service == nullptr) continue;
-    int64_t ready = 0, held = 0;
+    ServiceReplicas replicas;
+    replicas.own = OwnVersion(state, *service);
     for (const auto& [id, lease] : state.leases) {
       if (lease.holder != service->id || lease.phase == wire::LeasePhase::kStopping) continue;
-      if (lease.replaces.empty() || state.leases.count(lease.replaces) == 0) ++held;
-      if (lease.ready && lease.phase == wire::LeasePhase::kActive) ++ready;
+      if (lease.replaces.empty() || state.leases.count(lease.replaces) == 0) ++replicas.held;
+      if (!lease.ready || lease.phase != wire::LeasePhase::kActive) continue;
+      replicas.serving = ++replicas.ready == 1 || replicas.serving == lease.version ? lease.version
+                                                                                    : std::string();
     }
     const auto startup = sights_.replica_startup.find(service->id);
-    demands_[service->id].Note(traffic, *service, ready, held, now_,
+    demands_[service->id].Note(traffic, *service, replicas, now_,
                                startup == sights_.replica_startup.end()
                                    ? options_.guesses.replica_startup
                                    : startup->second,

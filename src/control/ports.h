@@ -39,8 +39,8 @@ struct RouteReplica {
 struct RouteService {
   std::string id;
   std::string name;
-  std::string model;  // requests may name it too
-  std::string version;
+  std::vector<std::string> names;  // what else requests may call it: its model, version, adapters
+  bool speaks_openai = true;       // false: a program of its own
   int64_t tier = 1;
   int64_t shed_above_tier = 0;
   int64_t max_queue = 0;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/logging.h"
 #include "control/observe.h"
@@ -40,8 +41,21 @@ RunSpec SpecOfRun(const State& state, const wire::Lease& lease, const RunEnv& en
     run.command = service.spec.command;
     const wire::ModelVersion* version = FindVersion(state, lease.version);
     const std::string model_path = version == nullptr ? "" : version->path;
-    if (run.command.empty())
+    if (run.command.empty()) {
       run.command = {env.weir_binary, "serve", model_path, "--name", service.spec.name};
+      // The gateway passes on what requests call the model. A replica of a rollout is asked by the
+      // names of the old version now, and by those of its own once that is over.
+      std::vector<std::string> names = RequestNames(state, service);
+      if (version != nullptr) names.insert(names.end(), {version->model, version->id});
+      std::set<std::string> known{service.spec.name};
+      for (const std::string& flag : service.spec.engine) {
+        run.command.push_back(flag);
+        known.insert(AdapterName(flag));
+      }
+      for (const std::string& name : names) {
+        if (known.insert(name).second) run.command.insert(run.command.end(), {"--alias", name});
+      }
+    }
     run.env = service.spec.env;
     run.env["WEIR_SERVICE"] = service.spec.name;
     run.env["WEIR_MODEL"] = model_path;

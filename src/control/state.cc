@@ -276,6 +276,9 @@ class Applier {
       memo.failures = e.failures;
       memo.not_before = e.not_before;
     }
+    if (e.failures > 0 && !service.spec.variants.empty() && service.rollout.empty() &&
+        lease.version != memo.own_version)
+      memo.variant_failures[lease.version] += 1;
     if (!lease.replaces.empty() && !lease.ready && lease.stop_cause != StopCause::kShutdown) {
       if (const auto it = s_.rollouts.find(service.rollout); it != s_.rollouts.end()) {
         if (it->second.to == lease.version) it->second.failures += 1;
@@ -294,6 +297,7 @@ class Applier {
       if (!first.is_set()) first = event_.at;
     }
     const wire::Service& service = s_.services[lease.holder];
+    s_.service_memos[lease.holder].variant_failures.erase(lease.version);
     if (const auto it = s_.rollouts.find(service.rollout);
         it != s_.rollouts.end() && !lease.replaces.empty() && lease.version == it->second.to)
       it->second.moved += 1;
@@ -367,7 +371,12 @@ class Applier {
     wire::Service& service = *TRY(Get(s_.services, e.service, "service"));
     if (service.spec.name != e.spec.name || service.spec.team != e.spec.team)
       return Refused("service {} cannot change its name or team", service.id);
+    const wire::ServiceSpec& old = service.spec;
+    if (old.engine != e.spec.engine || old.env != e.spec.env || old.command != e.spec.command ||
+        old.memory_limit_bytes != e.spec.memory_limit_bytes)
+      ++service.revision;
     service.spec = e.spec;
+    s_.service_memos[service.id].variant_failures.clear();
     return {};
   }
   Status operator()(const ServiceRetiring& e) {
@@ -396,7 +405,9 @@ class Applier {
   Status operator()(const ServiceVersion& e) {
     wire::Service& service = *TRY(Get(s_.services, e.service, "service"));
     service.version = e.version;
-    if (e.own) s_.service_memos[service.id].own_version = e.version;
+    ServiceMemo& memo = s_.service_memos[service.id];
+    memo.version_since = event_.at;
+    if (e.own) memo.own_version = e.version;
     service.reason = event_.text;
     return {};
   }
@@ -535,6 +546,51 @@ const wire::Service* FindService(const State& state, const std::string& which) {
     if (service.spec.name == which) return &service;
   }
   return nullptr;
+}
+
+std::string OwnVersion(const State& state, const wire::Service& service) {
+  const auto memo = state.service_memos.find(service.id);
+  return memo == state.service_memos.end() || memo->second.own_version.empty()
+             ? service.version
+             : memo->second.own_version;
+}
+
+std::vector<std::string> VariantsOf(const State& state, const wire::Service& service) {
+  const std::string own = OwnVersion(state, service);
+  const auto memo = state.service_memos.find(service.id);
+  std::vector<std::string> out;
+  for (const std::string& name : service.spec.variants) {
+    const wire::ModelVersion* version = FindVersion(state, name);
+    if (version == nullptr || version->id == own) continue;
+    if (memo != state.service_memos.end()) {
+      const auto failures = memo->second.variant_failures.find(version->id);
+      if (failures != memo->second.variant_failures.end() && failures->second >= kVariantFailures)
+        continue;
+    }
+    if (std::find(out.begin(), out.end(), version->id) == out.end()) out.push_back(version->id);
+  }
+  return out;
+}
+
+std::string AdapterName(const std::string& flag) {
+  constexpr std::string_view kAdapter = "--adapter=";
+  if (!flag.starts_with(kAdapter)) return "";
+  return flag.substr(kAdapter.size(), flag.find('=', kAdapter.size()) - kAdapter.size());
+}
+
+std::vector<std::string> RequestNames(const State& state, const wire::Service& service) {
+  std::vector<std::string> names;
+  const auto add = [&](const std::string& name) {
+    if (!name.empty() && name != service.spec.name &&
+        std::find(names.begin(), names.end(), name) == names.end())
+      names.push_back(name);
+  };
+  if (const wire::ModelVersion* own = FindVersion(state, OwnVersion(state, service))) {
+    add(own->model);
+    add(own->id);
+  }
+  for (const std::string& flag : service.spec.engine) add(AdapterName(flag));
+  return names;
 }
 
 const wire::ModelVersion* FindVersion(const State& state, const std::string& which) {

@@ -85,6 +85,8 @@ struct ServiceMemo {
   Time not_before;
   Time last_down;
   std::string own_version;
+  Time version_since;
+  std::map<std::string, int64_t> variant_failures;
 };
 template <class V>
 void Fields(V& v, Owned<V, ServiceMemo>& m) {
@@ -92,6 +94,8 @@ void Fields(V& v, Owned<V, ServiceMemo>& m) {
   v("not_before_us", m.not_before, "no new replica before: back-off");
   v("last_down_us", m.last_down, "when a replica was last asked to drain");
   v("own_version", m.own_version, "what it serves outside of surges");
+  v("version_since_us", m.version_since, "when a surge, or its end, last changed the version");
+  v("variant_failures", m.variant_failures, "replicas of a variant that failed in a row");
 }
 
 // Slot-seconds that were held, by site: what budgets count.
@@ -200,6 +204,16 @@ wire::Slot EffectiveSlot(const State& state, const wire::Slot& slot);
 const wire::Job* FindJob(const State& state, const std::string& which);
 // By id or name.
 const wire::Service* FindService(const State& state, const std::string& which);
+// What it serves outside of surges.
+std::string OwnVersion(const State& state, const wire::Service& service);
+// The versions that it may fall back on in a surge: those of its variants that exist and have not
+// failed kVariantFailures times in a row.
+std::vector<std::string> VariantsOf(const State& state, const wire::Service& service);
+inline constexpr int64_t kVariantFailures = 3;
+// NAME of an engine flag --adapter=NAME=FOLDER; empty for any other.
+std::string AdapterName(const std::string& flag);
+// What requests may call it besides its name: its own version, the model of that, its adapters.
+std::vector<std::string> RequestNames(const State& state, const wire::Service& service);
 // Version id, or the newest version of a model of that name.
 const wire::ModelVersion* FindVersion(const State& state, const std::string& which);
 

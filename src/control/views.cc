@@ -85,6 +85,7 @@ wire::LabView ViewOf(const ViewContext& c) {
   for (const auto& [id, service] : c.state.services) {
     wire::ServiceView sv;
     sv.service = service;
+    sv.own_version = OwnVersion(c.state, service);
     for (const auto& [lease_id, lease] : c.state.leases) {
       if (lease.holder != id) continue;
       if (lease.phase == LeasePhase::kStopping)
@@ -128,8 +129,8 @@ RouteTable RoutesOf(const State& state, bool draining) {
     RouteService route;
     route.id = id;
     route.name = service.spec.name;
-    route.model = service.spec.model;
-    route.version = service.version;
+    route.names = RequestNames(state, service);
+    route.speaks_openai = !service.version.empty();
     route.tier = service.spec.tier;
     route.shed_above_tier = service.shed_above_tier;
     route.max_queue = service.spec.max_queue;
@@ -153,12 +154,12 @@ bool SameRoutes(const RouteTable& a, const RouteTable& b) {
     return std::tie(x.id, x.host, x.port, x.draining) == std::tie(y.id, y.host, y.port, y.draining);
   };
   const auto same_service = [&](const RouteService& x, const RouteService& y) {
-    return std::tie(x.id, x.name, x.model, x.version, x.tier, x.shed_above_tier, x.max_queue,
+    return std::tie(x.id, x.name, x.names, x.speaks_openai, x.tier, x.shed_above_tier, x.max_queue,
                     x.max_concurrency, x.slo.ttft_ms, x.slo.tpot_ms, x.slo.queue_ms,
                     x.slo.percentile, x.starting) ==
-               std::tie(y.id, y.name, y.model, y.version, y.tier, y.shed_above_tier, y.max_queue,
-                        y.max_concurrency, y.slo.ttft_ms, y.slo.tpot_ms, y.slo.queue_ms,
-                        y.slo.percentile, y.starting) &&
+               std::tie(y.id, y.name, y.names, y.speaks_openai, y.tier, y.shed_above_tier,
+                        y.max_queue, y.max_concurrency, y.slo.ttft_ms, y.slo.tpot_ms,
+                        y.slo.queue_ms, y.slo.percentile, y.starting) &&
            std::equal(x.replicas.begin(), x.replicas.end(), y.replicas.begin(), y.replicas.end(),
                       same_replica);
   };

@@ -58,7 +58,9 @@ wire::WhyView WhyService(const State& state, const wire::Service& service) {
       "on loans; {} to {} are asked for",
       service.spec.name, service.id, wire::NameOf(service.phase), ready, others, lent,
       service.spec.min_replicas, service.spec.max_replicas);
+  const std::string own = OwnVersion(state, service);
   if (!service.version.empty()) view.now += "; new ones serve " + service.version;
+  if (service.version != own) view.now += fmt::format(", a variant of {}", own);
   if (service.shed_above_tier > 0)
     view.now += fmt::format("; tiers above {} are refused", service.shed_above_tier);
   if (!service.reason.empty()) view.now += ": " + service.reason;

@@ -17,10 +17,8 @@ RoutingTable ToRoutingTable(const control::RouteTable& table) {
   for (const control::RouteService& s : table.services) {
     ServiceRoute route;
     route.name = s.name;
-    for (const std::string& alias : {s.model, s.version}) {
-      if (!alias.empty() && alias != s.name) route.aliases.push_back(alias);
-    }
-    route.api = s.version.empty() ? ServiceApi::kHttp : ServiceApi::kOpenAi;
+    route.aliases = s.names;
+    route.api = s.speaks_openai ? ServiceApi::kOpenAi : ServiceApi::kHttp;
     route.queue_bound = static_cast<size_t>(std::max<int64_t>(s.max_queue, 0));
     route.max_wait = std::min(
         kMaxWait, Duration::FromSeconds(std::max(s.slo.queue_ms, 1.0) / 1e3 * kWaitPerSlo));

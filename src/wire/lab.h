@@ -316,6 +316,7 @@ struct Lease {
   // replicas only
   std::string service;
   std::string version;
+  int64_t revision = 0;
   bool ready = false;
   int64_t port = 0;
   std::string host;
@@ -338,6 +339,7 @@ void Fields(V& v, Owned<V, Lease>& l) {
   v("loan", l.loan, "the loan that it uses; empty = own or idle capacity");
   v("service", l.service, "replicas: name of the service");
   v("version", l.version, "replicas: model version that it serves");
+  v("revision", l.revision, "replicas: of the service's spec that it was started with");
   v("ready", l.ready, "replicas: its health path answers");
   v("port", l.port, "replicas: where it listens");
   v("host", l.host, "replicas: on which address; empty: this machine's loopback");
@@ -380,7 +382,8 @@ struct ServiceSpec {
   bool follow = false;
   int64_t memory_limit_bytes = 0;
   Duration grace = Duration::Seconds(20);
-  std::vector<std::string> cheaper;
+  std::vector<std::string> variants;
+  std::vector<std::string> engine;
   std::vector<std::string> types;
 };
 template <class V>
@@ -401,8 +404,10 @@ void Fields(V& v, Owned<V, ServiceSpec>& s) {
   v("follow", s.follow, "roll out newer versions of the model as they pass the gate");
   v("memory_limit_bytes", s.memory_limit_bytes, "of one replica; 0 = none");
   v("grace_us", s.grace, "for a replica to finish what it is serving");
-  v("cheaper", s.cheaper,
-    "versions, cheapest last, that may serve in a surge (smaller or quantized)");
+  v("variants", s.variants,
+    "models or versions that may serve in a surge, such as the same model quantized; cheapest "
+    "last");
+  v("engine", s.engine, "flags of weir serve for every replica, such as --ctx=8192");
   v("types", s.types, "accelerator types that will do; empty = any");
 }
 
@@ -413,6 +418,7 @@ struct Service {
   std::string created_by;
   Time created;
   std::string version;
+  int64_t revision = 0;
   std::string rollout;
   int64_t shed_above_tier = 0;
   std::string reason;
@@ -424,7 +430,8 @@ void Fields(V& v, Owned<V, Service>& s) {
   v("phase", s.phase, "active, retiring or retired");
   v("created_by", s.created_by);
   v("created_us", s.created);
-  v("version", s.version, "model version that new replicas serve");
+  v("version", s.version, "model version that new replicas serve; in a surge perhaps a variant");
+  v("revision", s.revision, "grows when engine, env, command or memory change: replicas follow");
   v("rollout", s.rollout, "the rollout under way; empty = none");
   v("shed_above_tier", s.shed_above_tier,
     "requests of a tier above this are refused with 429; 0 = none are");

@@ -38,8 +38,48 @@ void Fields(V& v, Owned<V, TrafficView>& t) {
   v("slo_met", t.slo_met);
 }
 
+// Requests by how long something took: count[i] of them at most border_ms[i], all in the last one
+// (whose border is 0).
+struct LatencyView {
+  std::vector<double> border_ms;
+  std::vector<int64_t> count;
+};
+template <class V>
+void Fields(V& v, Owned<V, LatencyView>& l) {
+  v("border_ms", l.border_ms);
+  v("count", l.count, "at most that long, since the replicas began");
+}
+
+// The engines of a service's ready replicas, added up. Counters since each began.
+struct EngineView {
+  int64_t replicas = 0;
+  int64_t running = 0, max_batch = 0, queued = 0;
+  int64_t kv_blocks_used = 0, kv_blocks_cached = 0, kv_blocks_free = 0;
+  int64_t prompt_tokens = 0, prefix_hit_tokens = 0, generated_tokens = 0;
+  int64_t drafted_tokens = 0, accepted_tokens = 0;
+  LatencyView ttft, tpot;
+};
+template <class V>
+void Fields(V& v, Owned<V, EngineView>& e) {
+  v("replicas", e.replicas, "that told");
+  v("running", e.running, "sequences in the batch");
+  v("max_batch", e.max_batch, "places in it");
+  v("queued", e.queued, "requests that wait for a place");
+  v("kv_blocks_used", e.kv_blocks_used);
+  v("kv_blocks_cached", e.kv_blocks_cached, "kept for prompts that begin alike");
+  v("kv_blocks_free", e.kv_blocks_free);
+  v("prompt_tokens", e.prompt_tokens, "computed");
+  v("prefix_hit_tokens", e.prefix_hit_tokens, "of prompts, found instead");
+  v("generated_tokens", e.generated_tokens);
+  v("drafted_tokens", e.drafted_tokens, "guessed ahead");
+  v("accepted_tokens", e.accepted_tokens, "of them, right");
+  v("ttft", e.ttft, "time to first token");
+  v("tpot", e.tpot, "time per token after it");
+}
+
 struct ServiceView {
   Service service;
+  std::string own_version;
   int64_t ready = 0;
   int64_t starting = 0;
   int64_t draining = 0;
@@ -49,6 +89,7 @@ struct ServiceView {
 template <class V>
 void Fields(V& v, Owned<V, ServiceView>& s) {
   v("service", s.service);
+  v("own_version", s.own_version, "what it serves outside of surges");
   v("ready", s.ready, "replicas that serve");
   v("starting", s.starting);
   v("draining", s.draining);
@@ -292,6 +333,8 @@ void Fields(V& v, Owned<V, Problem>& p) {
 }  // namespace weir::wire
 
 WEIR_MESSAGE(weir::wire::TrafficView);
+WEIR_MESSAGE(weir::wire::LatencyView);
+WEIR_MESSAGE(weir::wire::EngineView);
 WEIR_MESSAGE(weir::wire::ServiceView);
 WEIR_MESSAGE(weir::wire::QuotaView);
 WEIR_MESSAGE(weir::wire::StartView);

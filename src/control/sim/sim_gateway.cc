@@ -12,10 +12,13 @@ void SimGateway::Advance() {
     Load& load = loads_[service.name];
     const double per_s = demand ? demand(service.name, now - began_) : 0;
     load.serving = 0;
-    for (const RouteReplica& replica : service.replicas)
-      load.serving += !replica.draining && site_->Answers(replica.id) ? 1 : 0;
+    double capacity = 0;
+    for (const RouteReplica& replica : service.replicas) {
+      if (replica.draining || !site_->Answers(replica.id)) continue;
+      ++load.serving;
+      capacity += rate ? rate(replica.id) : rate_;
+    }
     const double arrived = per_s * dt_s;
-    const double capacity = static_cast<double>(load.serving) * rate_;
     load.arrivals += arrived;
     load.queued += arrived;
     const double done = std::min(load.queued, capacity * dt_s);

@@ -23,6 +23,8 @@ class SimGateway final : public TrafficSource, public RoutingSink, public Health
 
   // Requests per second of a service at an instant since the start; none by default.
   std::function<double(const std::string& service, Duration at)> demand;
+  // What a replica (by lease) serves per second, where they are not all alike.
+  std::function<double(const std::string& lease)> rate;
 
   void Advance();  // up to the clock's now
   // A control loop died; a new one begins with an empty table and no probes under way.

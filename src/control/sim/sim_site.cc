@@ -94,6 +94,10 @@ Status SimSite::Start(const RunSpec& spec) {
     run.fate = Fate::kLost;
   run.fate_at = run.started + Duration::Micros(static_cast<int64_t>(
                                   random_.Uniform() * static_cast<double>(pace_.life.us)));
+  if (dies && dies(spec.command)) {
+    run.fate = Fate::kCrash;
+    run.fate_at = run.started + Duration::Millis(300);
+  }
   if (spec.gang) {
     run.steps = static_cast<double>(saved_[spec.checkpoint_dir]);
     run.told_checkpoint = saved_[spec.checkpoint_dir];

@@ -62,6 +62,8 @@ class SimSite {
   const std::vector<std::string>& violations() const { return violations_; }
   size_t live_runs() const;
   int64_t starts() const { return starts_; }
+  // Programs that crash soon after each start, whatever the faults.
+  std::function<bool(const std::vector<std::string>& command)> dies;
   // Asked at each Start and Stop: does the journal know of it? Set by the simulation.
   std::function<bool(const std::string& run)> intended = [](const std::string&) { return true; };
   std::function<bool(const std::string& run)> stop_asked = [](const std::string&) { return true; };

@@ -144,6 +144,8 @@ struct Chaos {
             spec.command.clear();
             spec.model = "m";
             spec.follow = random.Chance(0.5);
+            if (FindVersion(sim.state(), "n") != nullptr && random.Chance(0.5))
+              spec.variants = {"n"};
           }
           (void)lab->CreateService(spec, kMe);
         }
@@ -154,6 +156,8 @@ struct Chaos {
         wire::ServiceSpec spec = service->second.spec;
         if (!spec.model.empty() && random.Chance(0.7)) spec.model = spec.model == "m" ? "n" : "m";
         spec.max_replicas = random.Between(1, 4);
+        if (random.Chance(0.2)) spec.variants.clear();
+        if (random.Chance(0.2)) spec.env["FLAVOUR"] = std::to_string(names);
         (void)lab->UpdateService(spec, kMe);
         break;
       }
@@ -507,6 +511,97 @@ TEST_F(Simulation, ASurgeIsMetByALoanThatComesBackAndTrainingGoesOn) {
             << Human(ready - opened) << " later, no more waiting " << Human(met - surge)
             << " after the surge began; returned " << Human(returned - fall)
             << " after it fell; cost " << loan.cost_slot_s << " slot-seconds\n";
+}
+
+// A replica of the small version serves three times as much. The surge fits into the service's own
+// slot that way, so research lends nothing; when it is over, the service's own version is back.
+TEST_F(Simulation, ASurgeIsMetByASmallerVersionBeforeAnyLoan) {
+  SimLabOptions options;
+  options.pace.job_steps = 1'000'000;
+  SimLab sim(options);
+  sim.Tick(Duration::Millis(200));
+  ASSERT_TRUE(sim.lab()->PutTeam({.name = "research"}, kMe));
+  ASSERT_TRUE(sim.lab()->PutTeam(
+      {.name = "product", .team_class = wire::TeamClass::kProduct, .guarantee_slots = 1}, kMe));
+  ASSERT_TRUE(sim.lab()->AddModelVersion({.model = "m", .path = "/m/1", .sha256 = "1"}, kMe));
+  ASSERT_TRUE(sim.lab()->AddModelVersion({.model = "m-q4", .path = "/m/2", .parent = "m@1"}, kMe));
+  double load = 2;
+  sim.gateway.demand = [&](const std::string&, Duration) { return load; };
+  sim.gateway.rate = [&](const std::string& lease) {
+    const auto it = sim.state().leases.find(lease);
+    return it != sim.state().leases.end() && it->second.version == "m-q4@1" ? 30.0 : 10.0;
+  };
+  wire::ServiceSpec spec = ServiceNamed("chat", 1, 4);
+  spec.command.clear();
+  spec.model = "m";
+  spec.variants = {"m-q4"};
+  ASSERT_TRUE(sim.lab()->CreateService(spec, kMe));
+  ASSERT_TRUE(sim.Submit(JobNamed("train", 1, 3)));
+  const auto serves = [&](const std::string& version) {
+    int64_t ready = 0, other = 0;
+    for (const auto& [id, lease] : sim.state().leases) {
+      if (lease.holder_kind != wire::HolderKind::kReplica) continue;
+      (lease.ready && lease.version == version ? ready : other) += 1;
+    }
+    return ready > 0 && other == 0;
+  };
+  for (int i = 0; i < 150; ++i) sim.Tick(Duration::Millis(200));
+  ASSERT_TRUE(serves("m@1")) << sim.LastRecords(20);
+
+  load = 16;
+  ASSERT_TRUE(sim.RunUntil([&] { return serves("m-q4@1"); }, Duration::Seconds(15)))
+      << sim.LastRecords(20);
+  EXPECT_TRUE(sim.RunUntil([&] { return sim.gateway.wait_s("chat") < 0.1; }, Duration::Seconds(15)))
+      << sim.LastRecords(20);
+  for (int i = 0; i < 300; ++i) sim.Tick(Duration::Millis(200));
+  EXPECT_TRUE(serves("m-q4@1")) << "it stays while the demand does\n" << sim.LastRecords(20);
+  EXPECT_TRUE(sim.state().loans.empty()) << sim.LastRecords(20);
+  EXPECT_EQ(FindJob(sim.state(), "train")->slots, 3);
+  const auto why = sim.lab()->Why("service", "chat");
+  ASSERT_TRUE(why);
+  EXPECT_NE(why->now.find("m-q4@1, a variant of m@1: version m-q4@1 instead of a loan: a surge"),
+            std::string::npos)
+      << why->now;
+
+  load = 2;
+  EXPECT_TRUE(sim.RunUntil([&] { return serves("m@1"); }, Duration::Seconds(30)))
+      << sim.LastRecords(20);
+  for (int i = 0; i < 300; ++i) sim.Tick(Duration::Millis(200));
+  EXPECT_TRUE(serves("m@1")) << "and does not come and go\n" << sim.LastRecords(20);
+  sim.CheckAtEnd();
+  EXPECT_EQ(sim.failure(), "");
+}
+
+// A variant that does not start takes the service down with it neither in nor after the surge.
+TEST_F(Simulation, AVariantThatDoesNotStartIsGivenUpForALoan) {
+  SimLabOptions options;
+  options.pace.job_steps = 1'000'000;
+  SimLab sim(options);
+  sim.Tick(Duration::Millis(200));
+  ASSERT_TRUE(sim.lab()->PutTeam({.name = "research"}, kMe));
+  ASSERT_TRUE(sim.lab()->PutTeam(
+      {.name = "product", .team_class = wire::TeamClass::kProduct, .guarantee_slots = 1}, kMe));
+  ASSERT_TRUE(sim.lab()->AddModelVersion({.model = "m", .path = "/m/1", .sha256 = "1"}, kMe));
+  ASSERT_TRUE(sim.lab()->AddModelVersion({.model = "bad", .path = "/broken"}, kMe));
+  double load = 2;
+  sim.gateway.demand = [&](const std::string&, Duration) { return load; };
+  sim.site.dies = [](const std::vector<std::string>& command) {
+    return std::find(command.begin(), command.end(), "/broken") != command.end();
+  };
+  wire::ServiceSpec spec = ServiceNamed("chat", 1, 4);
+  spec.command.clear();
+  spec.model = "m";
+  spec.variants = {"bad"};
+  ASSERT_TRUE(sim.lab()->CreateService(spec, kMe));
+  ASSERT_TRUE(sim.Submit(JobNamed("train", 1, 3)));
+  for (int i = 0; i < 150; ++i) sim.Tick(Duration::Millis(200));
+  load = 20;
+  const auto met = [&] { return Ready(sim.state(), "chat") >= 3; };
+  EXPECT_TRUE(sim.RunUntil(met, Duration::Minutes(3))) << sim.LastRecords(30);
+  EXPECT_FALSE(sim.state().loans.empty());
+  for (const auto& [id, service] : sim.state().services) EXPECT_EQ(service.version, "m@1");
+  sim.CheckAtEnd();
+  EXPECT_EQ(sim.failure(), "");
 }
 
 }  // namespace

@@ -5,12 +5,14 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 
 namespace weir::learn {
 
 namespace {
 
 constexpr int64_t kMaxRolloutFailures = 3;
+constexpr int64_t kExchangedShare = 4;  // one of so many replicas, when a surge changes the version
 
 template <class T, class Match>
 const T* Find(const std::vector<T>& all, Match match) {
@@ -160,6 +162,50 @@ void StartRollouts(const Snapshot& s, std::vector<Step>& steps) {
   }
 }
 
+// The lease stands in for another that has not ended, or has yet to become ready.
+bool InExchange(const Snapshot& s, const wire::Lease& lease) {
+  if (lease.replaces.empty()) return false;
+  const auto is_old = [&](const wire::Lease& old) {
+    return old.id == lease.replaces && old.phase != wire::LeasePhase::kEnded;
+  };
+  return !lease.ready || Find(s.replicas, is_old) != nullptr;
+}
+
+// Replicas follow the version that the allocator chose for their service, and the flags and
+// variables that people gave it.
+void FollowVersion(const Snapshot& s, const wire::Service& service, std::vector<Step>& steps) {
+  if (!service.rollout.empty() || service.phase != wire::ServicePhase::kActive) return;
+  int64_t replicas = 0, exchanged = 0;
+  std::vector<const wire::Lease*> others;
+  std::set<std::string> taken;  // leases that another stands in for
+  for (const wire::Lease& lease : s.replicas) {
+    if (lease.service != service.spec.name || lease.phase == wire::LeasePhase::kEnded) continue;
+    if (InExchange(s, lease)) {
+      ++exchanged;
+      taken.insert(lease.replaces);
+    } else {
+      ++replicas;
+      const bool follows = lease.version == service.version && lease.revision == service.revision;
+      if (!follows && lease.ready && lease.phase == wire::LeasePhase::kActive)
+        others.push_back(&lease);
+    }
+  }
+  for (const wire::Lease* lease : others) {
+    if (exchanged >= std::max<int64_t>(1, replicas / kExchangedShare)) return;
+    if (taken.count(lease->id) != 0) continue;
+    ++exchanged;
+    Step step{.kind = StepKind::kReplaceReplica};
+    step.lease = lease->id;
+    step.to_version = service.version;
+    step.why = lease->version == service.version
+                   ? fmt::format("{} was changed: a replica as it is now takes the place of {}",
+                                 service.spec.name, lease->id)
+                   : fmt::format("{} of {} takes the place of {}: {}", service.version,
+                                 service.spec.name, lease->version, service.reason);
+    steps.push_back(std::move(step));
+  }
+}
+
 // One step of a running rollout: never more than one replica of a service in exchange.
 void AdvanceRollout(const Snapshot& s, const wire::Rollout& rollout, std::vector<Step>& steps) {
   const wire::Service* service = ServiceNamed(s, rollout.service);
@@ -178,12 +224,7 @@ void AdvanceRollout(const Snapshot& s, const wire::Rollout& rollout, std::vector
   const wire::Lease* next = nullptr;
   for (const wire::Lease& lease : s.replicas) {
     if (lease.service != rollout.service || lease.phase == wire::LeasePhase::kEnded) continue;
-    if (!lease.replaces.empty() && !(lease.ready && !Find(s.replicas, [&](const wire::Lease& old) {
-                                       return old.id == lease.replaces &&
-                                              old.phase != wire::LeasePhase::kEnded;
-                                     }))) {
-      return;  // an exchange is under way: the new one is not ready, or the old one still drains
-    }
+    if (InExchange(s, lease)) return;
     const bool settled = lease.phase == wire::LeasePhase::kActive && lease.ready;
     if (lease.version != target && settled && !next) next = &lease;
     if (lease.version != target && !settled && lease.phase != wire::LeasePhase::kStopping) {
@@ -234,6 +275,7 @@ std::vector<Step> Advance(const Snapshot& s) {
   }
   StartRollouts(s, steps);
   for (const wire::Rollout& rollout : s.rollouts) AdvanceRollout(s, rollout, steps);
+  for (const wire::Service& service : s.services) FollowVersion(s, service, steps);
   return steps;
 }
 

@@ -9,6 +9,9 @@
 // A rollout      one replica at a time: a new one starts in the same slots beside the old, and only
 //                when it is ready does the old one drain (lease.replaces). Three new replicas that
 //                fail to become ready abort the rollout: what moved goes back the same way.
+// A variant      when a surge (or its end) has changed the version of a service, or a person its
+//                engine flags, variables or command, its replicas follow in the same way, a quarter
+//                of them at a time: a surge does not wait.
 #pragma once
 
 #include <string>

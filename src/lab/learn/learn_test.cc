@@ -143,6 +143,34 @@ TEST(Rollout, GoesBackAfterThreeNewReplicasFailed) {
   EXPECT_EQ(steps[0].rollout.phase, wire::RolloutPhase::kAborted);
 }
 
+TEST(Variant, ReplicasFollowTheVersionOfTheirServiceAQuarterAtATime) {
+  Snapshot s;
+  s.services = {{.id = "svc-1", .spec = {.name = "story"}, .version = "small@1"}};
+  s.services[0].reason = "a surge";
+  for (int i = 0; i < 8; ++i) s.replicas.push_back(Replica("lease-" + std::to_string(i), "m@1"));
+  s.replicas[0].phase = wire::LeasePhase::kStopping;
+  s.replicas[1].ready = false;  // it starts: it is exchanged once it serves
+  std::vector<Step> steps = Advance(s);
+  ASSERT_EQ(steps.size(), 2u);
+  EXPECT_EQ(steps[0].lease, "lease-2");
+  EXPECT_EQ(steps[0].to_version, "small@1");
+  EXPECT_NE(steps[1].why.find("a surge"), std::string::npos);
+  // What was asked for is under way: nothing twice, nothing more.
+  for (const char* old : {"lease-2", "lease-3"}) {
+    s.replicas.push_back(Replica("new-" + std::string(old), "small@1", false));
+    s.replicas.back().replaces = old;
+  }
+  EXPECT_TRUE(Advance(s).empty());
+  s.replicas[8].ready = true;  // the old one still drains
+  EXPECT_TRUE(Advance(s).empty());
+  s.replicas.erase(s.replicas.begin() + 2);
+  steps = Advance(s);
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0].lease, "lease-4");
+  s.services[0].rollout = "ro-1";  // which moves the replicas itself
+  EXPECT_TRUE(Advance(s).empty());
+}
+
 TEST(Rollout, AnAbortedVersionIsNotTriedAgainButANewerOneIs) {
   Snapshot s;
   s.services = {{.id = "svc-1",

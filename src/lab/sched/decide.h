@@ -38,10 +38,11 @@ struct Demand {
   double arrivals_per_s = 0;  // smoothed over about 2 s; those refused are counted too
   double forecast_per_s = 0;  // at the time a replica asked for now would be ready
   double service_rate_per_replica =
-      0;                   // completions/s of one saturated replica; 0 = not measured yet
-  double outstanding = 0;  // requests in flight at replicas
-  double queued = 0;       // requests waiting at the gateway
-  double ttft_ms = 0;      // at the SLO's percentile, over the last seconds; 0 = no sample
+      0;                            // completions/s of one saturated replica; 0 = not measured yet
+  double own_rate_per_replica = 0;  // the same of own_version, while a variant serves; 0 = as above
+  double outstanding = 0;           // requests in flight at replicas
+  double queued = 0;                // requests waiting at the gateway
+  double ttft_ms = 0;               // at the SLO's percentile, over the last seconds; 0 = no sample
   double tpot_ms = 0;
   // Kept by UpdateMarks() in sizing.h.
   Time above_since;  // demand above what is ready, without a break since; 0 = it is not
@@ -84,6 +85,7 @@ struct ServiceState {
   Duration replica_startup;  // measured, or policy's guess: from start to ready
   Time start_not_before;     // back-off after a replica did not become ready; 0 = none
   Time last_down;            // when a replica was last asked to drain because of calm
+  Time version_since;        // when the version that new replicas serve was last changed; 0 = never
   std::string own_version;   // what it serves outside of surges; empty = spec.model
 };
 

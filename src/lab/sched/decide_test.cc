@@ -188,7 +188,7 @@ TEST(Decide, ABorrowingProductTeamGivesBackWhatAnotherIsGuaranteed) {
 
 TEST(Decide, ACheaperVersionComesBeforeALoanAndGoesAfterIt) {
   TestWorld w = SmallLab();
-  w.s.services[0].service.spec.cheaper = {"m-small"};
+  w.s.services[0].service.spec.variants = {"m-small"};
   w.load = Surge(30, 60);
   w.Run(35);
   EXPECT_EQ(w.s.services[0].service.version, "m-small");

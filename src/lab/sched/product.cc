@@ -44,6 +44,20 @@ ReplicaId LeastNeeded(const Plan& plan, const ServicePlan& service) {
   return best;
 }
 
+bool ServesVariant(const ServicePlan& s) {
+  const auto& variants = s.spec().variants;
+  return std::find(variants.begin(), variants.end(), s.state->service.version) != variants.end();
+}
+
+// So many replicas of its own version would still be calm: going back is not the next surge.
+bool OwnVersionServes(const ServicePlan& s, int64_t replicas, const Policy& policy) {
+  const Demand& d = s.state->demand;
+  const double rate =
+      d.own_rate_per_replica > 0 ? d.own_rate_per_replica : RatePerReplica(d, policy);
+  return Load(d, policy) <=
+         rate * policy.low_mark * static_cast<double>(std::max<int64_t>(replicas, 1));
+}
+
 void ComeDown(Plan* plan, ServicePlan* s) {
   const int64_t target = CalmReplicas(*s->state, plan->policy);
   int64_t held = plan->Own(*s);
@@ -74,10 +88,8 @@ void ComeDown(Plan* plan, ServicePlan* s) {
     plan->StopReplica(LeastNeeded(*plan, *s), reason);
     --held;
   }
-  const wire::Service& service = s->state->service;
-  const auto& cheaper = s->spec().cheaper;
-  if (std::find(cheaper.begin(), cheaper.end(), service.version) != cheaper.end() &&
-      target <= s->spec().min_replicas && held <= s->spec().min_replicas) {
+  if (ServesVariant(*s) && target <= s->spec().min_replicas && held <= s->spec().min_replicas &&
+      OwnVersionServes(*s, held, plan->policy)) {
     const std::string& own = s->state->own_version;
     plan->turn.UseVersion(s->id, own.empty() ? s->spec().model : own, reason);
   }
@@ -214,21 +226,18 @@ int64_t UseGuarantee(Plan* plan, ServicePlan* s, int64_t n, int64_t pressing,
   return UseOwn(plan, s, std::min(own, GuaranteeRoom(*plan, *s, false)), pressing, reason);
 }
 
-// A cheaper version is tried before a loan; true while it is given time to help.
-bool TryCheaper(Plan* plan, ServicePlan* s, const Reason& reason) {
-  const auto& cheaper = s->spec().cheaper;
-  if (cheaper.empty()) return false;
-  const auto at = std::find(cheaper.begin(), cheaper.end(), s->state->service.version);
-  const int64_t serving = at == cheaper.end() ? 0 : at - cheaper.begin() + 1;  // 0 = its own
-  const Duration surge = plan->now - s->state->demand.above_since - plan->policy.surge_after;
-  const int64_t wait_us = std::max<int64_t>(plan->policy.cheaper_wait.us, 1);
-  const int64_t step = std::min<int64_t>(surge.us / wait_us + 1, std::ssize(cheaper));
-  if (serving < step) {
-    Reason why = reason;
-    why.text = fmt::format("version {} instead of a loan: {}", cheaper[step - 1], reason.text);
-    plan->turn.UseVersion(s->id, cheaper[step - 1], std::move(why));
-  }
-  return surge.us < wait_us * std::ssize(cheaper);
+// The next cheaper version is tried before a loan; true while one is given time to help.
+bool TryVariant(Plan* plan, ServicePlan* s, const Reason& reason) {
+  const auto& variants = s->spec().variants;
+  const auto at = std::find(variants.begin(), variants.end(), s->state->service.version);
+  const bool is_variant = at != variants.end();
+  if (is_variant && plan->now - s->state->version_since < plan->policy.cheaper_wait) return true;
+  const auto next = is_variant ? at + 1 : variants.begin();
+  if (next == variants.end() || !s->state->service.rollout.empty()) return false;
+  Reason why = reason;
+  why.text = fmt::format("version {} instead of a loan: {}", *next, reason.text);
+  plan->turn.UseVersion(s->id, *next, std::move(why));
+  return true;
 }
 
 void SetShed(Plan* plan, ServicePlan* s) {
@@ -270,23 +279,23 @@ void ServeSurge(Plan* plan, ServicePlan* s, int64_t need, int64_t pressing) {
   ServiceState lasting = *s->state;  // what is needed once the queue is served off
   lasting.demand.queued = 0;
   const int64_t queue_only = wanted - WantedReplicas(lasting, ready, plan->policy);
+  // All the replicas that it may have run, and it is not enough: the rest is unmet as well.
+  const int64_t beyond = ReplicasFor(lasting, ready, plan->policy) -
+                         std::max(s->spec().min_replicas, s->spec().max_replicas);
+  const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
   if (need > 0) {
-    const Reason reason = DemandReason(*plan, *s, wanted, "a surge");
     const int64_t found =
         UseOwn(plan, s, std::min(need, GuaranteeRoom(*plan, *s, false)), pressing, reason);
     need -= found;
     pressing -= found;
-    if (need > 0 && TryCheaper(plan, s, reason)) return;
-    if (need > 0) {
-      const int64_t lent = OpenLoans(plan, s, need, std::min(need, pressing),
-                                     std::min(need - queue_only, pressing), reason);
-      need -= lent;
-      pressing -= lent;
-    }
   }
-  // All the replicas that it may have run, and it is not enough: the rest is unmet as well.
-  const int64_t beyond = ReplicasFor(lasting, ready, plan->policy) -
-                         std::max(s->spec().min_replicas, s->spec().max_replicas);
+  if ((need > 0 || beyond > 0) && TryVariant(plan, s, reason)) return;
+  if (need > 0) {
+    const int64_t lent = OpenLoans(plan, s, need, std::min(need, pressing),
+                                   std::min(need - queue_only, pressing), reason);
+    need -= lent;
+    pressing -= lent;
+  }
   s->note->unmet =
       std::max<int64_t>(std::min(need, pressing) - queue_only, 0) + std::max<int64_t>(beyond, 0);
 }
@@ -331,6 +340,15 @@ void GiveBack(Plan* plan) {
     s->note->surging = s->surging;
     s->calm = !d.above_since.is_set() && Lasted(d.below_since, plan->now, plan->policy.calm_after);
     if (s->calm) ComeDown(plan, s);
+    const std::string& own = s->state->own_version;
+    if (!own.empty() && s->state->service.version != own && !ServesVariant(*s) &&
+        s->state->service.rollout.empty()) {
+      plan->turn.UseVersion(
+          s->id, own,
+          {fmt::format("version {} is no variant of it any more, or does not become ready",
+                       s->state->service.version),
+           {}});
+    }
   }
   const int64_t beyond = plan->product_running() - plan->world.product_guarantee();
   if (beyond > 0) {

@@ -70,7 +70,7 @@ std::unique_ptr<TestWorld> RandomLab(uint64_t seed) {
     ServiceState& s = w.AddService("s" + std::to_string(v), product[random->Below(product.size())],
                                    low, low + random->Between(0, 5), 10, random->Between(1, 2));
     s.service.spec.tier = random->Between(1, 3);
-    if (random->Chance(0.3)) s.service.spec.cheaper = {"small", "tiny"};
+    if (random->Chance(0.3)) s.service.spec.variants = {"small", "tiny"};
   }
   // Steps of load for 200 s, then almost none.
   std::vector<double> steps;

@@ -221,6 +221,7 @@ struct TestWorld {
           break;
         case ActionKind::kUseVersion:
           Service(a.service)->service.version = a.version;
+          Service(a.service)->version_since = s.now;
           break;
       }
     }
