@@ -146,7 +146,8 @@ export class MockLab {
         follow: true,
         memory_limit_bytes: 0,
         grace_us: 20e6,
-        cheaper: [],
+        variants: ['first-story-q4@1'],
+        engine: ['--ctx=2048'],
       },
       phase: 'active',
       created_by: 'weir',
@@ -670,6 +671,7 @@ export class MockLab {
       services: [
         {
           service: this.service,
+          own_version: this.own_version ?? this.service.version,
           ready: r.filter((l) => l.ready && l.phase === 'active').length,
           starting: r.filter((l) => !l.ready && l.phase !== 'stopping').length,
           draining: r.filter((l) => l.phase === 'stopping').length,

@@ -82,6 +82,8 @@ export async function startMock({
     }
     let m = /^\/api\/v1\/jobs\/([^/]+)\/curve$/.exec(path);
     if (m) return json(res, { job: m[1], points: m[1] === 'job-2' ? thin(lab.curve, 300) : [] });
+    m = /^\/api\/v1\/services\/([^/]+)\/engine$/.exec(path);
+    if (m) return json(res, engineOf(lab, decodeURIComponent(m[1])));
     m = /^\/api\/v1\/(jobs|services|loans)\/([^/]+)\/why$/.exec(path);
     const why = m && lab.why(m[1], m[2]);
     if (why) return json(res, why);
@@ -133,6 +135,43 @@ export async function startMock({
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
+  };
+}
+
+// What the engines of a service would tell: traffic of the mock lab since it began, in buckets.
+function engineOf(lab, name) {
+  const found = lab
+    .view()
+    .services.find((s) => s.service.spec.name === name || s.service.id === name);
+  const ready = found?.ready ?? 0;
+  const t = found?.traffic;
+  const border_ms = [1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 0];
+  const seconds = (Date.now() / 1000) % 100_000;
+  const spread = (middle) => {
+    let below = 0;
+    const count = border_ms.map((b) => {
+      const x = Math.log2((b || 10_000) / Math.max(0.1, middle));
+      below += Math.round(seconds * (t?.arrivals_per_s ?? 0) * Math.exp(-x * x) * 0.4);
+      return below;
+    });
+    return { border_ms, count };
+  };
+  const running = Math.min(32 * ready, Math.round(t?.outstanding ?? 0));
+  return {
+    replicas: ready,
+    running,
+    max_batch: 32 * ready,
+    queued: t?.queued ?? 0,
+    kv_blocks_used: running * 9,
+    kv_blocks_cached: 120 * ready,
+    kv_blocks_free: Math.max(0, 500 * ready - running * 9),
+    prompt_tokens: Math.round(seconds * 400),
+    prefix_hit_tokens: Math.round(seconds * 230),
+    generated_tokens: Math.round(seconds * 930),
+    drafted_tokens: Math.round(seconds * 60),
+    accepted_tokens: Math.round(seconds * 41),
+    ttft: spread(t?.ttft_ms || 80),
+    tpot: spread(t?.tpot_ms || 12),
   };
 }
 

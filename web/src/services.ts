@@ -1,6 +1,7 @@
 // Services: what arrives against what can be served, latencies against the SLO, replicas and
 // rollouts.
 import { kCommands } from './commands';
+import { createEngine } from './engine';
 import { empty, h, panel, renderIfChanged, Rows, setAttr, setHidden, setText } from './dom';
 import { ms, num, plural } from './format';
 import { link } from './links';
@@ -22,7 +23,7 @@ function figure(label: string): {
   };
 }
 
-function card(store: Store) {
+function card(store: Store, name: string) {
   const head = h('div', { class: 'svc-head' });
   const rollout = h('div', { class: 'rollout', hidden: true });
   const reason = h('p', { class: 'svc-reason' });
@@ -63,6 +64,7 @@ function card(store: Store) {
       least: 1,
     }),
   ];
+  const engine = createEngine(name);
   const el = h(
     'article',
     { class: 'svc' },
@@ -75,6 +77,7 @@ function card(store: Store) {
         h('div', { class: 'svc-plot' }, f.el, plots[i]!.el),
       ),
     ),
+    engine.el,
     reason,
   );
 
@@ -87,6 +90,7 @@ function card(store: Store) {
       id: service.id,
       name: service.spec.name,
       version: service.version,
+      own: s.own_version,
       met: s.traffic.slo_met,
       shed: service.shed_above_tier,
       phase: service.phase,
@@ -110,6 +114,9 @@ function card(store: Store) {
         service.version
           ? link('models/' + service.version, service.version, 'chip mono')
           : h('span', { class: 'chip' }, 'own command'),
+        s.own_version &&
+          service.version !== s.own_version &&
+          h('span', { class: 'badge warn' }, `surge: a variant of ${s.own_version}`),
         service.phase !== 'active' && h('span', { class: 'badge warn' }, service.phase),
         h(
           'span',
@@ -192,7 +199,10 @@ function card(store: Store) {
       setHidden(reason, !s.service.reason);
     },
     tick: (now_us: number) => paintPlots(now_us),
-    destroy: () => plots.forEach((p) => p.destroy()),
+    destroy: () => {
+      plots.forEach((p) => p.destroy());
+      engine.destroy();
+    },
   };
 }
 
@@ -209,7 +219,7 @@ export function createServices(store: Store) {
     list,
     (x) => x.service.service.id,
     (x) => {
-      const c = card(store);
+      const c = card(store, x.service.service.spec.name);
       const id = x.service.service.id;
       cards.set(id, c);
       return {

@@ -142,6 +142,8 @@ export interface ServiceSpec {
   max_queue: number;
   max_concurrency: number;
   follow: boolean;
+  variants: string[];
+  engine: string[];
 }
 
 export interface Service {
@@ -171,8 +173,33 @@ export interface Traffic {
   slo_met: boolean;
 }
 
+/** Requests by how long something took; counts are cumulative, the last border is 0: none. */
+export interface LatencyView {
+  border_ms: number[];
+  count: number[];
+}
+
+/** The engines of a service's replicas, added up; counters since each began. */
+export interface EngineView {
+  replicas: number;
+  running: number;
+  max_batch: number;
+  queued: number;
+  kv_blocks_used: number;
+  kv_blocks_cached: number;
+  kv_blocks_free: number;
+  prompt_tokens: number;
+  prefix_hit_tokens: number;
+  generated_tokens: number;
+  drafted_tokens: number;
+  accepted_tokens: number;
+  ttft: LatencyView;
+  tpot: LatencyView;
+}
+
 export interface ServiceView {
   service: Service;
+  own_version: string;
   ready: number;
   starting: number;
   draining: number;

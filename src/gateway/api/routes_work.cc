@@ -1,6 +1,7 @@
 // Jobs and services.
 #include <algorithm>
 
+#include "gateway/api/engine_stats.h"
 #include "gateway/api/find.h"
 #include "gateway/api/job_log.h"
 #include "gateway/api/streams.h"
@@ -278,6 +279,16 @@ void AddServices(std::vector<Route>& all) {
                                "", {}, [](Call& call, const wire::Service& service) {
                                  return call.lab().RetireService(service.id, call.actor());
                                }));
+  all.push_back(Gives<wire::EngineView>(
+      {.method = "GET",
+       .path = "/api/v1/services/{service}/engine",
+       .operation_id = "showEngine",
+       .summary = "Batch, KV cache, tokens and latencies of a service's engines, asked of each now",
+       .action = Action::kSeeLab},
+      "Engine", [](Call& call) -> Result<wire::EngineView> {
+        const wire::ServiceView service = *TRY(FindService(call.View(), call.Path("service")));
+        return AskEngines(call.View(), service.service);
+      }));
   all.push_back(Gives<wire::WhyView>(
       {.method = "GET",
        .path = "/api/v1/services/{service}/why",

@@ -140,6 +140,7 @@ TEST(Edge, PassesARequestAndItsAnswerOnByteForByte) {
     EXPECT_EQ(x->request().Header("X-Mine"), "kept");
     EXPECT_EQ(x->request().Header("X-Hop"), std::nullopt);
     EXPECT_EQ(x->request().Header("Authorization"), std::nullopt) << "keys stay here";
+    EXPECT_EQ(x->request().Header("Weir-Key"), "good") << "whose it is, for fair shares";
     x->Answer({200,
                {{"Content-Type", "application/json"}, {"X-Theirs", "kept"}},
                R"({"usage":{"completion_tokens":5}})"});
@@ -212,6 +213,22 @@ TEST(Edge, RefusesInOpenAisShape) {
     EXPECT_THAT(answer, StartsWith(k.status));
     EXPECT_THAT(answer, HasSubstr(k.text));
   }
+}
+
+TEST(Edge, RefusalsBeforeItAreInOpenAisShapeWhereThePathIsItsOwn) {
+  const Error error(Code::kTooLarge, "too much");
+  const io::HttpResponse ours = Edge::Refusal("/v1/completions?x=1", 413, error);
+  EXPECT_THAT(ours.body, HasSubstr("\"code\":\"request_too_large\""));
+  const io::HttpResponse rest = Edge::Refusal("/api/v1/jobs", 413, error);
+  EXPECT_THAT(rest.body, HasSubstr("\"detail\""));
+  EXPECT_THAT(Edge::Refusal("", 400, error).body, HasSubstr("\"detail\""));
+  HeldReplica replica;
+  Lab lab({Service({replica.port()})});
+  TestSocket c = TestSocket::Connect(lab.port);
+  c.Send("GET /v1/nowhere HTTP/1.1\r\nAuthorization: Bearer good\r\n\r\n");
+  const std::string answer = c.ReadAnswer();
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 404"));
+  EXPECT_THAT(answer, HasSubstr("\"code\":\"not_found\""));
 }
 
 TEST(Edge, ListsTheServicesAKeyMayCall) {
