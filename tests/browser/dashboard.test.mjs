@@ -248,6 +248,33 @@ test('a rollout shows how far it is', mockOnly, async () => {
   });
 });
 
+test('a service shows what its engines do, and which variant serves in a surge', async () => {
+  const lab = kReal ? null : new MockLab();
+  await withPage({ mock: lab ? { lab } : {} }, async ({ page }) => {
+    if (kReal && (await page.locator('.svc').count()) === 0) return; // nothing is served there
+    await page.waitForSelector('.eng:not([hidden])');
+    const tile = async (n) =>
+      (await page.locator('.eng .fig').nth(n).innerText()).replace(/\s+/g, ' ');
+    await page.waitForFunction(() => /\/s/.test(document.querySelector('.eng .fig').textContent));
+    assert.match(await tile(0), /^Tokens .*[\d.]+k?M?\/s/);
+    assert.match(await tile(1), /^Batch .*\d+ of \d+/);
+    assert.match(await tile(2), /^KV cache .*\d+%/);
+    assert.match(await tile(3), /^Prefix hits/);
+    if (!lab) return;
+    const bars = page.locator('.eng-bars').first();
+    await page.waitForFunction(() => document.querySelectorAll('.eng-bars i').length > 2);
+    assert.match(await bars.getAttribute('aria-label'), /^TTFT: half within .* ms, 99% within/);
+    assert.equal(await page.locator('.svc-head .badge.warn').count(), 0);
+    lab.own_version = lab.service.version;
+    lab.service.version = 'first-story-q4@1';
+    await page.waitForSelector('.svc-head .badge.warn');
+    assert.match(await page.textContent('.svc-head .badge.warn'), /variant of first-story@1/);
+    await page.screenshot({ path: kOut + 'engine.png', fullPage: true });
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await page.screenshot({ path: kOut + 'engine-dark.png', fullPage: true });
+  });
+});
+
 test('a bad key is refused in a clear sentence, and a good one opens the lab', async () => {
   await withPage(
     { key: 'wrong', noLab: true, expectedErrors: (e) => e.includes('401') },

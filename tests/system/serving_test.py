@@ -20,7 +20,7 @@ class Serving(unittest.TestCase):
     def setUpClass(cls):
         # A replica is said to be worth little, so that a few requests are a surge; research has all
         # that product is not guaranteed, so a loan would be the other way out.
-        cls.lab = Lab(["--empty", "--slots", "2", "--policy-default-rate-per-replica", "1",
+        cls.lab = Lab(["--empty", "--site-slots", "2", "--policy-default-rate-per-replica", "1",
                        "--policy-surge-after", "500ms", "--policy-calm-after", "2s", "--policy-cheaper-wait", "40s"])
         lab = cls.lab.__enter__()
         for team in ("research", "product"):

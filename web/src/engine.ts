@@ -56,7 +56,11 @@ function tile(label: string) {
 function bars(label: string) {
   const head = h('span', { class: 'fig-note' });
   const list = h('div', { class: 'eng-bars', role: 'img' });
-  const el = h('div', { class: 'eng-hist' }, h('span', { class: 'fig-label' }, label), head, list);
+  const from = h('span');
+  const to = h('span');
+  const ends = h('div', { class: 'eng-ends', 'aria-hidden': 'true' }, from, to);
+  const name = h('span', { class: 'fig-label' }, label);
+  const el = h('div', { class: 'eng-hist' }, name, head, list, ends);
   return {
     el,
     set(buckets: number[], borders: number[], whole: boolean) {
@@ -77,6 +81,12 @@ function bars(label: string) {
         'aria-label',
         first < 0 ? `${label}: no sample` : `${label}: ${head.textContent}`,
       );
+      const end = (i: number) => {
+        const border = borders[first + i];
+        return border ? ms(border) : `beyond ${ms(borders[first + i - 1])}`;
+      };
+      setText(from, first < 0 ? '' : end(0));
+      setText(to, shown.length < 2 ? '' : end(shown.length - 1));
       list.replaceChildren(
         ...shown.map((n, i) => {
           const border = borders[first + i];

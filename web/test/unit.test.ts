@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SseParser } from '../src/api';
+import { between, quantile, since } from '../src/engine';
 import { ago, bytes, clock, ms, num, short, slotTime, span } from '../src/format';
 import { parseAddress } from '../src/links';
 import { quotaLines } from '../src/quotas';
 import { Ring } from '../src/ring';
 import { siteRows } from '../src/sites';
 import { slotStates } from '../src/slots';
-import type { LabView, Lease } from '../src/wire';
+import type { EngineView, LabView, Lease } from '../src/wire';
 
 test('numbers read as people write them', () => {
   const rows: [string, string][] = [
@@ -209,4 +210,22 @@ test('a site that does not answer is unknown, and what is held there still costs
   assert.equal(rows[0]!.state, 'answers');
   assert.match(rows[1]!.state, /^unknown for 1m/);
   assert.deepEqual([rows[1]!.slots, rows[1]!.usable, rows[1]!.held], [2, 1, 1]);
+});
+
+test('latencies of the last minute are the difference of cumulative counts', () => {
+  const border_ms = [10, 100, 0];
+  const then = { border_ms, count: [4, 6, 6] };
+  assert.deepEqual(between(undefined, then), [4, 2, 0], 'all so far');
+  assert.deepEqual(between(then, { border_ms, count: [5, 10, 12] }), [1, 3, 2]);
+  assert.deepEqual(between(then, { border_ms, count: [1, 1, 1] }), [1, 0, 0], 'one began anew');
+  assert.deepEqual(between({ border_ms: [], count: [] }, then), [4, 2, 0]);
+  const buckets = [1, 3, 0];
+  assert.equal(quantile(buckets, border_ms, 0.25), 10);
+  assert.equal(quantile(buckets, border_ms, 0.5), 100);
+  assert.equal(quantile([0, 0, 5], border_ms, 0.5), 100, 'beyond the last border');
+  assert.equal(quantile([0, 0, 0], border_ms, 0.5), 0);
+  const at = (prompt_tokens: number) => ({ prompt_tokens }) as EngineView;
+  assert.equal(since(at(10), at(25), 'prompt_tokens'), 15);
+  assert.equal(since(at(10), at(3), 'prompt_tokens'), 3, 'one began anew');
+  assert.equal(since(undefined, at(3), 'prompt_tokens'), 3);
 });
