@@ -425,6 +425,8 @@ enum class Steps : uint8_t {
   kSuperBpe,
   kBailing,
   kSeedCoder,
+  kChameleon,
+  kKimiK2,
   kDefault
 };
 struct GgufRow {
@@ -498,6 +500,8 @@ constexpr GgufRow kGgufRows[] = {
     {"bailingmoe2", Steps::kBailing},
     {"llada-moe", Steps::kBailing},
     {"seed-coder", Steps::kSeedCoder},
+    {"chameleon", Steps::kChameleon},
+    {"kimi-k2", Steps::kKimiK2},
     {"default", Steps::kDefault},
 };
 
@@ -568,6 +572,18 @@ std::vector<SplitStep> StepsOf(Steps steps) {
       return isolated({WEIR_CONTRACTIONS_ANY_CASE
                        R"(|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+)"
                        R"(|\s*[\r\n]+|\s+(?!\S)|\s+)"});
+    case Steps::kChameleon:
+      return isolated(
+          {"<sentinel:[0-9]+>", "(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z", "([\t\n]|    |  )",
+           R"(\p{N})", R"([\p{P}!-/:-@\[-`{-~])",
+           R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))"});
+    case Steps::kKimiK2:
+#define WEIR_NOT_HAN_UPPER R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])"
+#define WEIR_NOT_HAN_LOWER R"([\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]])"
+      return isolated({R"(\p{Han}+|[^\r\n\p{L}\p{N}]?)" WEIR_NOT_HAN_UPPER "*" WEIR_NOT_HAN_LOWER
+                       R"(+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?)" WEIR_NOT_HAN_UPPER
+                       "+" WEIR_NOT_HAN_LOWER R"(*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3})"
+                       R"(| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"});
     case Steps::kDefault:  // files from before the name existed
       return isolated({R"([\p{P}\$\+<=>\^~\|]+)", kGpt2Pattern, R"(\p{N}+)", "[0-9][0-9][0-9]"});
   }

@@ -162,10 +162,10 @@ TEST(PreTokenizer, StepsCutWhatTheStepsBeforeLeft) {
   EXPECT_EQ(named("gpt-4o", "HelloWorld's 1234"), (W{"Hello", "World's", " ", "123", "4"}));
   EXPECT_EQ(named("tekken", "HTTPServer's"), (W{"HTTPServer", "'s"}));
   for (const char* name :
-       {"gpt-2",          "mpt",         "llama-bpe", "qwen2",     "qwen35",
-        "tekken",         "gpt-4o",      "starcoder", "falcon",    "deepseek-llm",
-        "deepseek-coder", "deepseek-v3", "bloom",     "viking",    "superbpe",
-        "bailingmoe",     "seed-coder",  "default",   "command-r", "refact"}) {
+       {"gpt-2",     "mpt",       "llama-bpe", "qwen2",        "qwen35",         "tekken",
+        "gpt-4o",    "starcoder", "falcon",    "deepseek-llm", "deepseek-coder", "deepseek-v3",
+        "bloom",     "viking",    "superbpe",  "bailingmoe",   "seed-coder",     "default",
+        "command-r", "refact",    "chameleon", "kimi-k2"}) {
     const Result<GgufPreTokenizer> found = PreTokenizerOfGguf(name);
     ASSERT_TRUE(found) << name;
     const Result<Splitter> made = Splitter::Create(found->steps);
