@@ -73,4 +73,8 @@ Result<std::map<std::string, std::string>> EnvFlags(const std::vector<std::strin
 void CatchInterrupt();
 bool Interrupted();
 
+Time Now();  // of the real clock
+
+Error BadFlag(std::string_view flag, std::string_view expected, std::string_view got);
+
 }  // namespace weir::app

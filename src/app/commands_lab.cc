@@ -20,8 +20,6 @@ namespace weir::app {
 
 namespace {
 
-Time Now() { return io::RealClock().Now(); }
-
 // ---- status and top ----
 
 // The screen as `weir top` shows it: as many lines as fit, none longer than the screen.

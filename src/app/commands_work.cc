@@ -13,8 +13,6 @@ namespace weir::app {
 
 namespace {
 
-Time Now() { return io::RealClock().Now(); }
-
 // What `weir job wait` exits with when the job did not end well: see docs/cli.md.
 constexpr int kExitJobFailed = 20;
 constexpr int kExitJobCancelled = 21;

@@ -12,7 +12,7 @@ namespace weir::app {
 
 namespace {
 
-struct Flags {
+struct BuildFlags {
   std::vector<std::string> text;
   std::string out;
   std::string max_bytes = "1GiB";
@@ -26,7 +26,7 @@ std::string Summary(const data::Report& r) {
                      HumanCount(static_cast<double>(r.lines_seen)));
 }
 
-int Run(const Flags& flags) {
+int Run(const BuildFlags& flags) {
   const std::optional<int64_t> max_bytes = ParseBytes(flags.max_bytes);
   if (!max_bytes || *max_bytes < 1) {
     fmt::print(stderr,
@@ -65,7 +65,7 @@ int Run(const Flags& flags) {
 void AddDatasetBuildCommand(CLI::App& dataset, int& exit_status) {
   CLI::App* command =
       dataset.add_subcommand("build", "Make a dataset folder from text files and folders");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<BuildFlags>();
   command->add_option("--text", flags->text,
                       "Files and folders (default: this machine's documentation)");
   command->add_option("--out", flags->out, "Folder to make")->required();

@@ -67,4 +67,11 @@ void CatchInterrupt() {
 }
 bool Interrupted() { return g_interrupted != 0; }
 
+Time Now() { return io::RealClock().Now(); }
+
+Error BadFlag(std::string_view flag, std::string_view expected, std::string_view got) {
+  return Error(Code::kInvalidArgument,
+               fmt::format("{}: expected {}, got \"{}\"", flag, expected, got));
+}
+
 }  // namespace weir::app

@@ -18,7 +18,7 @@ namespace {
 
 std::atomic<bool> g_interrupted{false};
 
-struct Flags {
+struct LoadFlags {
   ClientFlags client;
   std::string model, rate = "1/s", duration = "60s", shape = "constant", arrivals = "poisson",
                      replay, slo_ttft, slo_tpot, slo_latency, timeout = "120s";
@@ -39,7 +39,7 @@ Result<Duration> DurationFlag(const char* flag, const std::string& text) {
   return *d;
 }
 
-Result<std::vector<gateway::PlannedRequest>> PlanOf(const Flags& f, bool duration_given) {
+Result<std::vector<gateway::PlannedRequest>> PlanOf(const LoadFlags& f, bool duration_given) {
   const Duration total = TRY(DurationFlag("--for", f.duration));
   if (!f.replay.empty()) {
     gateway::ReplayPlan plan;
@@ -71,7 +71,7 @@ void ShowProgress(const gateway::LoadProgress& p, bool tty) {
   std::fflush(stderr);
 }
 
-Result<int> Load(const Flags& f, bool duration_given) {
+Result<int> Load(const LoadFlags& f, bool duration_given) {
   gateway::LoadOptions o;
   const Client client = TRY(Client::Open(f.client));
   o.url = client.url();
@@ -111,7 +111,7 @@ Result<int> Load(const Flags& f, bool duration_given) {
 void AddLoadCommand(CLI::App& app, int& exit_status) {
   CLI::App* c = app.add_subcommand(
       "load", "Send requests on a schedule that does not wait for answers, and measure");
-  auto f = std::make_shared<Flags>();
+  auto f = std::make_shared<LoadFlags>();
   AddClientFlags(*c, f->client);
   c->add_option("--model", f->model, "Model (service) to ask")->required();
   c->add_option("--rate", f->rate, "Requests per time: 20/s, 90/m")->capture_default_str();

@@ -30,14 +30,14 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kMaxTextBytes = int64_t{1} << 30;
 constexpr int kSpeedPrompt = 64, kSpeedTokens = 32, kSpeedRounds = 3;
 
-struct Flags {
+struct CompressFlags {
   std::string model, other, out, text, type = "Q4_K_M", calibrate;
   int64_t context = 512, max_tokens = 0;
   int threads = 0;
   bool json = false, quiet = false;
 };
 
-kernels::ThreadPool PoolOf(const Flags& flags) {
+kernels::ThreadPool PoolOf(const CompressFlags& flags) {
   return kernels::ThreadPool(flags.threads > 0 ? flags.threads
                                                : static_cast<int>(io::UsableCores().size()));
 }
@@ -57,7 +57,7 @@ class ProgressLine {
   bool shown_;
 };
 
-compress::EvaluateOptions OptionsOf(const Flags& flags, const ProgressLine& line) {
+compress::EvaluateOptions OptionsOf(const CompressFlags& flags, const ProgressLine& line) {
   compress::EvaluateOptions options;
   options.context = flags.context;
   if (flags.max_tokens > 0) options.max_tokens = flags.max_tokens;
@@ -67,7 +67,7 @@ compress::EvaluateOptions OptionsOf(const Flags& flags, const ProgressLine& line
   return options;
 }
 
-Status Quantize(const Flags& flags) {
+Status Quantize(const CompressFlags& flags) {
   const compress::Recipe* recipe = TRY(compress::RecipeNamed(flags.type));
   const auto files = TRY(model::ModelFiles::Open(flags.model));
   std::error_code ec;
@@ -116,7 +116,7 @@ Json ToJson(const compress::Fit& fit) {
           {"read_tokens_per_s", fit.read_tokens_per_s}};
 }
 
-Status Perplexity(const Flags& flags) {
+Status Perplexity(const CompressFlags& flags) {
   const std::string text = TRY(io::ReadFile(flags.text, kMaxTextBytes));
   kernels::ThreadPool pool = PoolOf(flags);
   const auto loaded = TRY(model::Model::Load(flags.model, &pool));
@@ -135,7 +135,7 @@ Status Perplexity(const Flags& flags) {
   return {};
 }
 
-Status Compare(const Flags& flags) {
+Status Compare(const CompressFlags& flags) {
   const std::string text = TRY(io::ReadFile(flags.text, kMaxTextBytes));
   kernels::ThreadPool pool = PoolOf(flags);
   const auto a = TRY(model::Model::Load(flags.model, &pool));
@@ -195,8 +195,8 @@ Status Compare(const Flags& flags) {
 }  // namespace
 
 void AddModelCompressCommands(CLI::App& model, int& exit_status) {
-  const auto flags = std::make_shared<Flags>();
-  const auto run = [flags, &exit_status](CLI::App* command, Status (*body)(const Flags&)) {
+  const auto flags = std::make_shared<CompressFlags>();
+  const auto run = [flags, &exit_status](CLI::App* command, Status (*body)(const CompressFlags&)) {
     command->callback([flags, &exit_status, command, body] {
       const Status status = body(*flags);
       if (status) return;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "app/client_commands.h"
 #include "app/commands.h"
 #include "base/logging.h"
 #include "base/units.h"
@@ -31,7 +32,7 @@ constexpr uint16_t kDefaultPort = 8081;
 constexpr int64_t kMaxTextFile = 1 << 20;  // of keys, of a template
 constexpr Duration kDefaultGrace = Duration::Seconds(20);
 
-struct Flags {
+struct ServerFlags {
   std::string model, listen, name, kv_bytes, api_key_env, api_key_file, chat_template, draft;
   std::string generation_config = "auto";
   std::string reasoning = "separate", pooling = "last", kv_type = "f16", tpot_target;
@@ -40,11 +41,6 @@ struct Flags {
   int64_t context = 0;
   bool no_prefix_cache = false;
 };
-
-Error BadFlag(std::string_view flag, std::string_view expected, std::string_view got) {
-  return Error(Code::kInvalidArgument,
-               fmt::format("{}: expected {}, got \"{}\"", flag, expected, got));
-}
 
 template <class T>
 Result<T> Number(std::string_view flag, std::string_view text, T low, T high) {
@@ -105,7 +101,7 @@ Result<serve::AdapterSource> AdapterOf(const std::string& text) {
   return serve::AdapterSource{text.substr(0, at), text.substr(at + 1)};
 }
 
-Result<serve::ReplicaOptions> Complete(const Flags& flags, const io::EnvLookup& env) {
+Result<serve::ReplicaOptions> Complete(const ServerFlags& flags, const io::EnvLookup& env) {
   serve::ReplicaOptions o;
   o.port = kDefaultPort;
   if (const auto port = env("WEIR_PORT")) {
@@ -186,7 +182,7 @@ Result<Duration> Grace(const io::EnvLookup& env) {
   return Duration::Seconds(TRY(Number<int64_t>("WEIR_GRACE_S", *text, 0, 24 * 3600)));
 }
 
-Status Serve(const Flags& flags) {
+Status Serve(const ServerFlags& flags) {
   // Blocked before any thread starts, so that every thread inherits it and only the descriptor
   // below ever sees them.
   sigset_t signals;
@@ -239,7 +235,7 @@ Status Serve(const Flags& flags) {
 
 void AddServeCommand(CLI::App& app, int& exit_status) {
   CLI::App* command = app.add_subcommand("serve", "Serve a model over an OpenAI-compatible API");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ServerFlags>();
   command->add_option("model", flags->model, "A model folder or a .gguf file")->required();
   const auto repeated = [](CLI::Option* option) { option->type_size(1)->allow_extra_args(false); };
   command->add_option("--listen", flags->listen,

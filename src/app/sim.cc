@@ -17,7 +17,7 @@ namespace weir::app {
 
 namespace {
 
-struct Flags {
+struct SimFlags {
   std::string fleet, policy = "weir", out = "sim", jobs_format, demand_format, journal, from,
                      length;
   std::vector<std::string> jobs, demand;
@@ -37,7 +37,7 @@ Result<Duration> LengthFlag(const char* flag, const std::string& text) {
   return *d;
 }
 
-Result<sim::Report> Simulate(const Flags& f, sim::Scenario* scenario) {
+Result<sim::Report> Simulate(const SimFlags& f, sim::Scenario* scenario) {
   const auto policies = TRY(sim::PoliciesNamed(f.policy));
   sim::Report report;
   sim::Trace trace;
@@ -93,7 +93,7 @@ Result<sim::Report> Simulate(const Flags& f, sim::Scenario* scenario) {
   return report;
 }
 
-int Run(const Flags& f) {
+int Run(const SimFlags& f) {
   if (f.formats) {
     fmt::print("{}", sim::FormatsMarkdown());
     return 0;
@@ -131,7 +131,7 @@ int Run(const Flags& f) {
 void AddSimCommand(CLI::App& app, int& exit_status) {
   CLI::App* command =
       app.add_subcommand("sim", "Replay traces, or this lab's past, under several policies");
-  auto f = std::make_shared<Flags>();
+  auto f = std::make_shared<SimFlags>();
   command->add_option("--fleet", f->fleet, "FLEET.toml: nodes, teams, services, assumptions");
   command->add_option("--jobs", f->jobs, "Trace of jobs, plain or gzip; may be repeated");
   command->add_option("--demand", f->demand, "Trace of demand, plain or gzip; may be repeated");

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "app/client_commands.h"
 #include "app/commands.h"
 #include "base/units.h"
 #include "engine/train/trainer.h"
@@ -26,17 +27,12 @@ std::atomic<bool> stop_wanted{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 void OnSignal(int) { stop_wanted.store(true); }
 
-struct Flags {
+struct TrainFlags {
   train::Options options;
   std::string max_time, checkpoint_interval, max_text, dtype = "f32";
   int threads = 0;
   bool quiet = false;
 };
-
-Error BadFlag(std::string_view flag, std::string_view expected, std::string_view got) {
-  return Error(Code::kInvalidArgument,
-               fmt::format("{}: expected {}, got \"{}\"", flag, expected, got));
-}
 
 Result<int> EnvInt(const io::EnvLookup& env, const std::string& name, int otherwise) {
   const std::optional<std::string> text = env(name);
@@ -49,7 +45,7 @@ Result<int> EnvInt(const io::EnvLookup& env, const std::string& name, int otherw
   return value;
 }
 
-Result<train::Options> Complete(Flags flags, const io::EnvLookup& env) {
+Result<train::Options> Complete(TrainFlags flags, const io::EnvLookup& env) {
   train::Options& o = flags.options;
   const auto duration = [](std::string_view flag,
                            const std::string& text) -> Result<std::optional<Duration>> {
@@ -103,7 +99,7 @@ Result<train::Options> Complete(Flags flags, const io::EnvLookup& env) {
   return flags.options;
 }
 
-int Run(const Flags& flags) {
+int Run(const TrainFlags& flags) {
   struct sigaction action {};
   action.sa_handler = &OnSignal;
   sigaction(SIGTERM, &action, nullptr);
@@ -134,7 +130,7 @@ int Run(const Flags& flags) {
 void AddTrainCommand(CLI::App& app, int& exit_status) {
   CLI::App* command =
       app.add_subcommand("train", "Train a model on text; resumes where it stopped");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainFlags>();
   train::Options& o = flags->options;
   command->add_option("--dataset", o.dataset, "Folder made by `weir dataset build`");
   command->add_option("--text", o.text, "A file of plain text, instead of --dataset");

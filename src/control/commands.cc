@@ -28,11 +28,6 @@ std::vector<Event> One(const CommandContext& c, std::vector<std::string> subject
   return events;
 }
 
-Error NoSuch(std::string_view kind, const std::string& which) {
-  return Error(Code::kNotFound, fmt::format("no {} is called \"{}\"", kind, which))
-      .Hint(fmt::format("see `weir {} list`", kind));
-}
-
 Status AtLeast(const char* field, int64_t value, int64_t least) {
   if (value < least) return Invalid("{}: {} is too small; at least {}", field, value, least);
   return {};
@@ -293,6 +288,11 @@ Status CheckServiceSpec(const State& state, const wire::ServiceSpec& spec) {
 }
 
 }  // namespace
+
+Error NoSuch(std::string_view kind, const std::string& which) {
+  return Error(Code::kNotFound, fmt::format("no {} is called \"{}\"", kind, which))
+      .Hint(fmt::format("see `weir {} list`", kind));
+}
 
 Status CheckName(const std::string& field, const std::string& name) {
   if (IsName(name)) return {};

@@ -31,6 +31,9 @@ inline constexpr size_t kMaxCommandBytes = 64 << 10;  // program and arguments t
 
 using Events = Result<std::vector<Event>>;
 
+// No such job, service, ...: with the command that lists them.
+Error NoSuch(std::string_view kind, const std::string& which);
+
 Events PutTeam(const CommandContext& c, const wire::Team& team);
 Events RemoveTeam(const CommandContext& c, const std::string& which);
 // The first event is the job.submitted, whose body has the id.

@@ -3,32 +3,29 @@
 #include <cmath>
 
 namespace weir::control {
-namespace {
 
-std::optional<double> Number(const wire::Json& line, const char* name) {
+std::optional<double> NumberIn(const wire::Json& line, const char* name) {
   const auto it = line.find(name);
   if (it == line.end() || !it->is_number()) return std::nullopt;
   const double value = it->get<double>();
   return std::isfinite(value) ? std::optional(value) : std::nullopt;
 }
 
-}  // namespace
-
 wire::Curve CurveFrom(const std::string& job, const std::vector<wire::Json>& lines, size_t most) {
   wire::Curve curve{job, {}};
   std::vector<wire::CurvePoint>& points = curve.points;
   for (const wire::Json& line : lines) {
     if (!line.is_object() || line.value("type", wire::Json()) != "progress") continue;
-    const auto step = Number(line, "step");
-    const auto loss = Number(line, "loss");
+    const auto step = NumberIn(line, "step");
+    const auto loss = NumberIn(line, "loss");
     if (!step || !loss || std::abs(*step) > 9e15) continue;
     wire::CurvePoint point;
     point.step = static_cast<int64_t>(*step);
     point.loss = *loss;
-    point.heldout_loss = Number(line, "heldout_loss");
-    point.tokens_per_s = Number(line, "tokens_per_s").value_or(0);
-    point.at.us = static_cast<int64_t>(Number(line, "at_us").value_or(0));
-    point.slots = static_cast<int64_t>(Number(line, "ranks").value_or(0));
+    point.heldout_loss = NumberIn(line, "heldout_loss");
+    point.tokens_per_s = NumberIn(line, "tokens_per_s").value_or(0);
+    point.at.us = static_cast<int64_t>(NumberIn(line, "at_us").value_or(0));
+    point.slots = static_cast<int64_t>(NumberIn(line, "ranks").value_or(0));
     while (!points.empty() && points.back().step >= point.step) points.pop_back();
     points.push_back(point);
   }

@@ -4,6 +4,7 @@
 // thrown away are dropped, so the steps only grow.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,9 @@
 namespace weir::control {
 
 inline constexpr size_t kCurvePoints = 400;  // at most
+
+// What a line of a progress or metrics file says under `name`, if that is a finite number.
+std::optional<double> NumberIn(const wire::Json& line, const char* name);
 
 wire::Curve CurveFrom(const std::string& job, const std::vector<wire::Json>& lines,
                       size_t most = kCurvePoints);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "control/curve.h"
 #include "control/outcome.h"
 
 namespace weir::control {
@@ -40,14 +41,8 @@ bool SameSlot(const wire::Slot& a, const wire::Slot& b) {
          a.index == b.index && a.type == b.type && a.topology == b.topology && a.leaves == b.leaves;
 }
 
-std::optional<double> Number(const Json& line, const char* name) {
-  const auto it = line.find(name);
-  if (it == line.end() || !it->is_number()) return std::nullopt;
-  const double value = it->get<double>();
-  return std::isfinite(value) ? std::optional(value) : std::nullopt;
-}
-std::optional<int64_t> Count(const Json& line, const char* name) {
-  const std::optional<double> value = Number(line, name);
+std::optional<int64_t> CountIn(const Json& line, const char* name) {
+  const std::optional<double> value = NumberIn(line, name);
   if (!value || *value < 0 || *value > 9e15) return std::nullopt;
   return static_cast<int64_t>(*value);
 }
@@ -336,7 +331,7 @@ void NoteProgress(const std::vector<Json>& lines, Time now, const std::string& l
   for (const Json& line : lines) {
     if (!line.is_object()) continue;
     const std::string type = String(line, "type");
-    const std::optional<int64_t> step = Count(line, "step");
+    const std::optional<int64_t> step = CountIn(line, "step");
     if (!step) continue;
     if (type == "progress") {
       if (sight.lease != lease) {
@@ -352,21 +347,21 @@ void NoteProgress(const std::vector<Json>& lines, Time now, const std::string& l
       }
       wire::Progress progress;
       progress.step = *step;
-      progress.steps = Count(line, "steps").value_or(0);
-      progress.loss = Number(line, "loss");
-      progress.heldout_loss = Number(line, "heldout_loss");
+      progress.steps = CountIn(line, "steps").value_or(0);
+      progress.loss = NumberIn(line, "loss");
+      progress.heldout_loss = NumberIn(line, "heldout_loss");
       if (!progress.heldout_loss && sight.progress)
         progress.heldout_loss = sight.progress->heldout_loss;
-      progress.tokens_per_s = Number(line, "tokens_per_s");
-      progress.mfu = Number(line, "mfu");
-      progress.eta_s = Number(line, "eta_s");
+      progress.tokens_per_s = NumberIn(line, "tokens_per_s");
+      progress.mfu = NumberIn(line, "mfu");
+      progress.eta_s = NumberIn(line, "eta_s");
       progress.at = now;
       sight.progress = std::move(progress);
     } else if (type == "checkpoint") {
       const std::string path = String(line, "path");
       if (path.empty()) continue;
-      sight.checkpoint =
-          wire::Checkpoint{*step, path, String(line, "sha256"), Number(line, "heldout_loss"), now};
+      sight.checkpoint = wire::Checkpoint{*step, path, String(line, "sha256"),
+                                          NumberIn(line, "heldout_loss"), now};
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <deque>
 
+#include "control/commands.h"
 #include "control/events.h"
 
 namespace weir::control {
@@ -12,11 +13,6 @@ namespace {
 
 using wire::JobPhase;
 using wire::LoanPhase;
-
-Error NoSuch(const std::string& kind, const std::string& which) {
-  return Error(Code::kNotFound, fmt::format("no {} is called \"{}\"", kind, which))
-      .Hint(fmt::format("see `weir {} list`", kind));
-}
 
 std::string Ago(Time now, Time then) { return Human(now - then) + " ago"; }
 

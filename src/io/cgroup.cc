@@ -15,7 +15,7 @@
 namespace weir::io {
 namespace {
 
-constexpr int64_t kMaxFile = 1 << 20;
+constexpr int64_t kMaxCgroupFile = 1 << 20;
 constexpr int64_t kPeriodUs = 100'000;  // the kernel's default period of cpu.max
 constexpr int64_t kMinQuotaUs = 1000;   // the kernel takes no less
 
@@ -41,7 +41,7 @@ Status WriteControl(const std::string& path, std::string_view text) {
 }
 
 bool HasControllers(const std::string& file) {
-  const std::string text = ReadFile(file, kMaxFile).value_or("");
+  const std::string text = ReadFile(file, kMaxCgroupFile).value_or("");
   bool cpu = false;
   bool memory = false;
   for (std::string_view name : Split(text, ' ')) {
@@ -67,9 +67,9 @@ std::string MountPointOfV2(const std::string& mounts) {
 
 Result<std::string> PrepareCgroupRoot(const CgroupFiles& files) {
   const auto no = [](std::string why) { return Error(Code::kUnimplemented, std::move(why)); };
-  const std::string mount = MountPointOfV2(TRY(ReadFile(files.mounts, kMaxFile)));
+  const std::string mount = MountPointOfV2(TRY(ReadFile(files.mounts, kMaxCgroupFile)));
   if (mount.empty()) return no("no cgroup v2 is mounted");
-  const std::string self = TRY(ReadFile(files.self_cgroup, kMaxFile));
+  const std::string self = TRY(ReadFile(files.self_cgroup, kMaxCgroupFile));
   std::string folder;
   for (const std::string_view line : Split(self, '\n')) {
     if (line.starts_with("0::")) folder = mount + std::string(line.substr(3));
@@ -122,7 +122,7 @@ Status RemoveCgroup(const std::string& folder) {
 }
 
 int64_t OomKillsIn(const std::string& folder) {
-  const std::string text = ReadFile(folder + "/memory.events", kMaxFile).value_or("");
+  const std::string text = ReadFile(folder + "/memory.events", kMaxCgroupFile).value_or("");
   for (const std::string_view line : Split(text, '\n')) {
     const auto fields = Split(line, ' ');
     if (fields.size() != 2 || fields[0] != "oom_kill") continue;

@@ -19,10 +19,10 @@
 namespace weir::io {
 namespace {
 
-constexpr int64_t kMaxFile = 1 << 20;
+constexpr int64_t kMaxProcFile = 1 << 20;
 
 std::optional<int64_t> NumberIn(const std::string& file) {
-  const Result<std::string> text = ReadFile(file, kMaxFile);
+  const Result<std::string> text = ReadFile(file, kMaxProcFile);
   int64_t number = 0;
   if (!text || std::from_chars(text->data(), text->data() + text->size(), number).ec != std::errc())
     return std::nullopt;
@@ -32,7 +32,7 @@ std::optional<int64_t> NumberIn(const std::string& file) {
 // The folders of our cgroup and of all above it: a limit anywhere on the way counts. In a
 // container the path of /proc/self/cgroup may not exist below the mount; its root then does.
 std::vector<std::string> OwnCgroups(std::string_view controller, const std::string& mount) {
-  const std::string self = ReadFile("/proc/self/cgroup", kMaxFile).value_or("");
+  const std::string self = ReadFile("/proc/self/cgroup", kMaxProcFile).value_or("");
   std::vector<std::string> folders = {mount};
   for (size_t begin = 0; begin < self.size();) {
     const size_t end = std::min(self.find('\n', begin), self.size());
@@ -69,7 +69,7 @@ std::vector<int> UsableCores() {
 double CoreLimit() {
   auto limit = static_cast<double>(UsableCores().size());
   for (const std::string& folder : OwnCgroups("", "/sys/fs/cgroup")) {
-    const std::string text = ReadFile(folder + "/cpu.max", kMaxFile).value_or("max");
+    const std::string text = ReadFile(folder + "/cpu.max", kMaxProcFile).value_or("max");
     int64_t quota = 0;
     int64_t period = 0;
     const char* const end = text.data() + text.size();

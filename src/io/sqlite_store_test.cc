@@ -27,7 +27,7 @@ using testing::HasSubstr;
 
 constexpr int64_t kMaxFile = 64 << 20;
 
-Entry E(int n, std::string body = "{}") {
+Entry Numbered(int n, std::string body = "{}") {
   return {{1'000'000 + n}, "system", fmt::format("test.{}", n), std::move(body)};
 }
 
@@ -39,7 +39,7 @@ class SqliteStoreTest : public testing::Test {
   // n records, each about a quarter of a page, all checkpointed into the main file.
   void Fill(int n) {
     auto store = Open();
-    for (int i = 1; i <= n; ++i) ASSERT_TRUE(store->Append(E(i, std::string(1000, 'a'))));
+    for (int i = 1; i <= n; ++i) ASSERT_TRUE(store->Append(Numbered(i, std::string(1000, 'a'))));
     ASSERT_TRUE(store->Put("key", "value"));
   }
   std::string Bytes() { return *ReadFile(path_, kMaxFile); }
@@ -51,7 +51,7 @@ class SqliteStoreTest : public testing::Test {
 
 TEST_F(SqliteStoreTest, FilesAreForTheOwnerOnly) {
   auto store = Open();
-  ASSERT_TRUE(store->Append(E(1)));
+  ASSERT_TRUE(store->Append(Numbered(1)));
   for (const char* suffix : {"", "-wal", "-shm"}) {
     struct stat info {};
     ASSERT_EQ(::stat((path_ + suffix).c_str(), &info), 0);
@@ -92,13 +92,13 @@ TEST_F(SqliteStoreTest, RefusesAStoreOfANewerVersion) {
 
 TEST_F(SqliteStoreTest, AReaderFollowsTheWriterAndMayNotWrite) {
   auto writer = Open();
-  ASSERT_TRUE(writer->Append(E(1)));
+  ASSERT_TRUE(writer->Append(Numbered(1)));
   auto reader = Open({.read_only = true});
   EXPECT_EQ(*reader->LastSeq(), 1);
-  ASSERT_TRUE(writer->Append(E(2)));
+  ASSERT_TRUE(writer->Append(Numbered(2)));
   EXPECT_EQ(*reader->LastSeq(), 2);
   EXPECT_EQ(reader->Verify()->good_records, 2);
-  EXPECT_EQ(reader->Append(E(3)).error().code(), Code::kPermissionDenied);
+  EXPECT_EQ(reader->Append(Numbered(3)).error().code(), Code::kPermissionDenied);
 }
 
 // A child appends and reports each acknowledged seq through a pipe until it is killed at a random
@@ -113,7 +113,8 @@ TEST_F(SqliteStoreTest, KillNineLosesNothingAcknowledged) {
     if (child == 0) {
       auto store = OpenSqliteStore(path_);
       for (int i = 0; store; ++i) {
-        const auto seq = (*store)->Append(std::vector<Entry>{E(i), E(i, std::string(5000, 'b'))});
+        const auto seq =
+            (*store)->Append(std::vector<Entry>{Numbered(i), Numbered(i, std::string(5000, 'b'))});
         const int64_t last = seq ? *seq + 1 : -1;
         if (::write(fds[1], &last, sizeof last) != sizeof last) break;
       }
@@ -145,7 +146,7 @@ TEST_F(SqliteStoreTest, ManyThreadsMayCall) {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < 25; ++i) {
-        EXPECT_TRUE(store->Append(std::vector<Entry>{E(t), E(t)}));
+        EXPECT_TRUE(store->Append(std::vector<Entry>{Numbered(t), Numbered(t)}));
         int64_t seen = 0;
         EXPECT_TRUE(store->Scan(1, [&](const Record& record) { return record.seq == ++seen; }));
         EXPECT_TRUE(store->Put(fmt::format("k{}", t), "v"));
@@ -169,7 +170,7 @@ TEST_F(SqliteStoreTest, AFullDiskStopsTheAppendWholeAndSpaceLetsItGoOn) {
     int64_t acknowledged = 0;
     Result<int64_t> seq = int64_t{0};
     for (int i = 0; i < 1000 && seq; ++i) {
-      seq = store->Append(std::vector<Entry>{E(i, std::string(3000, 'x')), E(i)});
+      seq = store->Append(std::vector<Entry>{Numbered(i, std::string(3000, 'x')), Numbered(i)});
       if (seq) acknowledged = *seq + 1;
     }
     ASSERT_FALSE(seq);
@@ -179,7 +180,7 @@ TEST_F(SqliteStoreTest, AFullDiskStopsTheAppendWholeAndSpaceLetsItGoOn) {
     EXPECT_EQ(store->Verify()->good_records, acknowledged) << "reading goes on";
     ASSERT_TRUE(RemoveFile(mount_point + "/filler"));
     filler.close();
-    EXPECT_EQ(*store->Append(E(1)), acknowledged + 1);
+    EXPECT_EQ(*store->Append(Numbered(1)), acknowledged + 1);
   }
   EXPECT_EQ(::umount2(mount_point.c_str(), MNT_DETACH), 0);
 }
@@ -196,7 +197,7 @@ TEST_F(SqliteStoreTest, AFileSizeLimitStopsTheAppendWhole) {
     Result<int64_t> seq = int64_t{0};
     int64_t acknowledged = 0;
     while (seq) {
-      seq = (*store)->Append(E(1, std::string(3000, 'x')));
+      seq = (*store)->Append(Numbered(1, std::string(3000, 'x')));
       if (seq) acknowledged = *seq;
     }
     const bool right = seq.error().code() == Code::kUnavailable && acknowledged > 10 &&
@@ -255,7 +256,7 @@ TEST_F(SqliteStoreTest, AChangedByteInARecordIsNamedAndSalvageKeepsThePrefix) {
   EXPECT_EQ(*next->LastSeq(), 119);
   EXPECT_FALSE(next->Verify()->problem);
   EXPECT_EQ(next->Verify()->last_hash, report.last_hash);
-  EXPECT_EQ(*next->Append(E(1)), 120);
+  EXPECT_EQ(*next->Append(Numbered(1)), 120);
 }
 
 TEST_F(SqliteStoreTest, SalvageOfAHealthyStoreIsACopyAndNeverOverwrites) {
@@ -328,7 +329,7 @@ class WalDamageTest : public SqliteStoreTest {
     const pid_t child = ::fork();
     if (child == 0) {
       auto store = OpenSqliteStore(path_);
-      for (int i = 1; i <= 20; ++i) (void)(*store)->Append(E(i, std::string(100, 'w')));
+      for (int i = 1; i <= 20; ++i) (void)(*store)->Append(Numbered(i, std::string(100, 'w')));
       ::_exit(0);  // without closing: no checkpoint
     }
     ::waitpid(child, nullptr, 0);

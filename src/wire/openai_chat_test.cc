@@ -110,7 +110,7 @@ TEST(OpenAiChat, ErrorsNameTheParameter) {
   }
 }
 
-Json EventJson(const std::string& event) { return Json::parse(event.substr(6)); }
+Json ChatEventJson(const std::string& event) { return Json::parse(event.substr(6)); }
 
 TEST(OpenAiChat, AnswersHaveTheShapeThatClientsExpect) {
   const AnswerHead head{"chatcmpl-1", 123, "m"};
@@ -132,17 +132,17 @@ TEST(OpenAiChat, AnswersHaveTheShapeThatClientsExpect) {
   EXPECT_EQ(message["tool_calls"][0]["function"]["arguments"], "{\"z\":1}");
   EXPECT_EQ(message["tool_calls"][0]["type"], "function");
 
-  json = EventJson(ChatEvent(head, {.first = true}, true));
+  json = ChatEventJson(ChatEvent(head, {.first = true}, true));
   EXPECT_EQ(json["object"], "chat.completion.chunk");
   EXPECT_EQ(json["choices"][0]["delta"], (Json{{"role", "assistant"}, {"content", ""}}));
   EXPECT_TRUE(json["usage"].is_null());
-  json = EventJson(ChatEvent(head, {.content = "x\ny"}, false));
+  json = ChatEventJson(ChatEvent(head, {.content = "x\ny"}, false));
   EXPECT_EQ(json["choices"][0]["delta"], (Json{{"content", "x\ny"}}));
   EXPECT_TRUE(json["choices"][0]["finish_reason"].is_null());
-  json = EventJson(ChatEvent(head, {.finish_reason = "stop"}, false));
+  json = ChatEventJson(ChatEvent(head, {.finish_reason = "stop"}, false));
   EXPECT_EQ(json["choices"][0]["delta"], Json::object());
   const ToolCallPart more[] = {{0, "", "", "1}"}};
-  json = EventJson(ChatEvent(head, {.tool_calls = more}, false));
+  json = ChatEventJson(ChatEvent(head, {.tool_calls = more}, false));
   EXPECT_EQ(json["choices"][0]["delta"]["tool_calls"][0],
             (Json{{"index", 0}, {"function", {{"arguments", "1}"}}}}));
 }

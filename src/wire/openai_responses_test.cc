@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-ResponsesRequest Parsed(const std::string& body) {
+ResponsesRequest ParsedResponses(const std::string& body) {
   ResponsesRequest r;
   const auto error = ParseResponsesRequest(body, r);
   EXPECT_FALSE(error) << body << ": " << error->message;
@@ -19,7 +19,7 @@ ResponsesRequest Parsed(const std::string& body) {
 }
 
 TEST(OpenAiResponses, InputBecomesMessages) {
-  const ResponsesRequest r = Parsed(R"({"model":"m","instructions":"be brief","input":[
+  const ResponsesRequest r = ParsedResponses(R"({"model":"m","instructions":"be brief","input":[
       {"role":"user","content":"a"},
       {"type":"message","role":"assistant","content":[{"type":"output_text","text":"b"}]},
       {"type":"reasoning","summary":[]},
@@ -89,7 +89,7 @@ std::vector<Json> Events(const std::string& text) {
 }
 
 TEST(OpenAiResponses, AStreamTellsTheAnswerThatTheBodyHas) {
-  ResponseAnswer answer(255, 7, "m", Parsed(R"({"input":"a","metadata":{"k":"v"}})"));
+  ResponseAnswer answer(255, 7, "m", ParsedResponses(R"({"input":"a","metadata":{"k":"v"}})"));
   std::string text = answer.Begin();
   text += answer.Reasoning("hm");
   text += answer.Text("Hel", {});
@@ -135,7 +135,7 @@ TEST(OpenAiResponses, AStreamTellsTheAnswerThatTheBodyHas) {
 }
 
 TEST(OpenAiResponses, AnAnswerThatIsCutOrFailsSaysSo) {
-  ResponseAnswer cut(1, 7, "m", Parsed(R"({"input":"a"})"));
+  ResponseAnswer cut(1, 7, "m", ParsedResponses(R"({"input":"a"})"));
   cut.Text("half", {});
   cut.Finish(true, {});
   Json body = Json::parse(cut.Body());
@@ -143,7 +143,7 @@ TEST(OpenAiResponses, AnAnswerThatIsCutOrFailsSaysSo) {
   EXPECT_EQ(body["incomplete_details"]["reason"], "max_output_tokens");
   EXPECT_EQ(body["output"][0]["status"], "incomplete");
 
-  ResponseAnswer failed(1, 7, "m", Parsed(R"({"input":"a"})"));
+  ResponseAnswer failed(1, 7, "m", ParsedResponses(R"({"input":"a"})"));
   failed.Text("half", {});
   const ApiError why{.status = 503, .message = "gone", .code = "unavailable"};
   const std::string events = failed.Finish(false, {}, &why);
@@ -152,7 +152,7 @@ TEST(OpenAiResponses, AnAnswerThatIsCutOrFailsSaysSo) {
   EXPECT_EQ(body["status"], "failed");
   EXPECT_EQ(body["error"]["message"], "gone");
 
-  ResponseAnswer empty(1, 7, "m", Parsed(R"({"input":"a"})"));
+  ResponseAnswer empty(1, 7, "m", ParsedResponses(R"({"input":"a"})"));
   empty.Finish(false, {});
   EXPECT_EQ(Json::parse(empty.Body())["output"][0]["content"][0]["text"], "");
 }

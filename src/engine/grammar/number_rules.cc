@@ -32,9 +32,9 @@ std::string MinusOne(std::string n) {  // n > 0
   return n;
 }
 
-class Maker {
+class NumberMaker {
  public:
-  Maker(Rules& rules, int max_digits) : rules_(rules), max_digits_(max_digits) {}
+  NumberMaker(Rules& rules, int max_digits) : rules_(rules), max_digits_(max_digits) {}
 
   NodeId Digit(char low, char high) {
     return rules_.Set(model::CodeSet{{static_cast<uint32_t>(low), static_cast<uint32_t>(high)}});
@@ -272,11 +272,11 @@ int Compare(const Decimal& a, const Decimal& b) {
 }
 
 NodeId IntegerNode(Rules& rules, const Bounds& bounds, int max_digits) {
-  return Maker(rules, max_digits).IntegerIn(bounds);
+  return NumberMaker(rules, max_digits).IntegerIn(bounds);
 }
 
 NodeId NumberNode(Rules& rules, const Bounds& bounds, int max_digits) {
-  Maker make(rules, max_digits);
+  NumberMaker make(rules, max_digits);
   if (bounds.low || bounds.high) return make.NumberIn(bounds);
   return rules.Sequence(
       {rules.Optional(rules.Bytes("-")), make.Natural("0", std::nullopt), make.AnyFraction(),

@@ -8,37 +8,37 @@ namespace weir::grammar {
 namespace {
 
 using model::RegexNode;
-using Kind = RegexNode::Kind;
+using RegexKind = RegexNode::Kind;
 
-class Maker {
+class RegexMaker {
  public:
-  Maker(Rules& rules, Anchoring anchoring, Spelling spelling)
+  RegexMaker(Rules& rules, Anchoring anchoring, Spelling spelling)
       : rules_(rules), anchoring_(anchoring), spelling_(spelling) {}
 
   // One alternative of the outermost ones: anchors may stand at its ends.
   Result<NodeId> Outer(const RegexNode& node) {
-    if (node.kind == Kind::kAlternatives) {
+    if (node.kind == RegexKind::kAlternatives) {
       std::vector<NodeId> all;
       for (const RegexNode& child : node.children) all.push_back(TRY(Outer(child)));
       return rules_.Choice(std::move(all));
     }
     std::vector<const RegexNode*> parts;
-    if (node.kind == Kind::kSequence) {
+    if (node.kind == RegexKind::kSequence) {
       for (const RegexNode& child : node.children) parts.push_back(&child);
     } else {
       parts.push_back(&node);
     }
     bool begin = false, end = false;
-    while (!parts.empty() && parts.front()->kind == Kind::kBegin) {
+    while (!parts.empty() && parts.front()->kind == RegexKind::kBegin) {
       begin = true;
       parts.erase(parts.begin());
     }
-    while (!parts.empty() && parts.back()->kind == Kind::kEnd) {
+    while (!parts.empty() && parts.back()->kind == RegexKind::kEnd) {
       end = true;
       parts.pop_back();
     }
     // A group alone between its anchors may have anchors of its own.
-    if (!begin && !end && parts.size() == 1 && parts[0]->kind == Kind::kSequence) {
+    if (!begin && !end && parts.size() == 1 && parts[0]->kind == RegexKind::kSequence) {
       return Outer(*parts[0]);
     }
     std::vector<NodeId> all;
@@ -53,25 +53,25 @@ class Maker {
 
   Result<NodeId> Inner(const RegexNode& node) {
     switch (node.kind) {
-      case Kind::kEmpty:
+      case RegexKind::kEmpty:
         return rules_.Empty();
-      case Kind::kSet:
+      case RegexKind::kSet:
         return rules_.Set(node.set, spelling_);
-      case Kind::kSequence:
-      case Kind::kAlternatives: {
+      case RegexKind::kSequence:
+      case RegexKind::kAlternatives: {
         std::vector<NodeId> all;
         for (const RegexNode& child : node.children) all.push_back(TRY(Inner(child)));
-        return node.kind == Kind::kSequence ? rules_.Sequence(std::move(all))
+        return node.kind == RegexKind::kSequence ? rules_.Sequence(std::move(all))
                                             : rules_.Choice(std::move(all));
       }
-      case Kind::kRepeat:
+      case RegexKind::kRepeat:
         return rules_.Repeat(TRY(Inner(node.children.front())), node.min, node.max);
-      case Kind::kLookAhead:
+      case RegexKind::kLookAhead:
         return NotOffered("look-ahead");
-      case Kind::kWordEdge:
+      case RegexKind::kWordEdge:
         return NotOffered("\\b and \\B");
-      case Kind::kBegin:
-      case Kind::kEnd:
+      case RegexKind::kBegin:
+      case RegexKind::kEnd:
         return NotOffered("^ and $ elsewhere than at the ends");
     }
     return rules_.Never();
@@ -92,7 +92,7 @@ class Maker {
 Result<NodeId> RegexNodeOf(Rules& rules, std::string_view pattern, Anchoring anchoring,
                            Spelling spelling) {
   const RegexNode tree = TRY(model::ParseRegex(pattern, model::RegexDialect::kEcma));
-  return Maker(rules, anchoring, spelling).Outer(tree);
+  return RegexMaker(rules, anchoring, spelling).Outer(tree);
 }
 
 }  // namespace weir::grammar

@@ -125,9 +125,9 @@ bool HasType(const Json& value, uint32_t types) {
   return (types & kNumber) || ((types & kInteger) && IsIntegral(value));
 }
 
-class Maker {
+class SchemaMaker {
  public:
-  Maker(Rules& rules, const SchemaOptions& options) : rules_(rules), options_(options) {}
+  SchemaMaker(Rules& rules, const SchemaOptions& options) : rules_(rules), options_(options) {}
 
   Result<NodeId> Whole(std::string_view text) {
     if (text.size() > kMaxSourceBytes) {
@@ -815,11 +815,11 @@ class Maker {
 }  // namespace
 
 Result<NodeId> SchemaNodeOf(Rules& rules, std::string_view schema, const SchemaOptions& options) {
-  return Maker(rules, options).Whole(schema);
+  return SchemaMaker(rules, options).Whole(schema);
 }
 
 NodeId AnyJsonNode(Rules& rules, bool object, const SchemaOptions& options) {
-  return Maker(rules, options).Any(object);
+  return SchemaMaker(rules, options).Any(object);
 }
 
 }  // namespace weir::grammar

@@ -17,7 +17,7 @@ constexpr uint32_t kWriteVersion = 3;
 constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kMaxAlignment = 1 << 20;
 constexpr uint64_t kMaxKeyBytes = 65535;  // the format's limit
-constexpr uint32_t kMaxDimensions = 4;
+constexpr uint32_t kMaxGgufDimensions = 4;
 // The shortest possible entries: a claimed count is compared with what the rest of the file could
 // hold, so that nothing is reserved for entries that are not there.
 constexpr uint64_t kMinMetadataBytes = 8 + 4 + 1;  // key length, type, one byte of value
@@ -224,7 +224,7 @@ class GgufParser {
     info.view.name = TRY(ReadString("a tensor name", kMaxKeyBytes));
     const std::string& name = info.view.name;
     const uint32_t dimensions = TRY(Read<uint32_t>(name));
-    if (dimensions == 0 || dimensions > kMaxDimensions) {
+    if (dimensions == 0 || dimensions > kMaxGgufDimensions) {
       return Bad(fmt::format("tensor {} has {} dimensions, not 1 to 4", name, dimensions));
     }
     int64_t elements = 1;

@@ -18,7 +18,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
-constexpr size_t kMaxDimensions = 8;
+constexpr size_t kMaxTensorDimensions = 8;
 constexpr size_t kMaxShards = 4096;
 
 std::optional<DType> TypeNamed(std::string_view name) {
@@ -58,7 +58,7 @@ Result<TensorView> ParseTensor(const std::string& name, const Json& entry,
                              type_name.substr(0, 20)));
   }
   TensorView tensor{name, *type, {}, {}};
-  std::optional<std::vector<int64_t>> dimensions = Integers(*shape, kMaxDimensions);
+  std::optional<std::vector<int64_t>> dimensions = Integers(*shape, kMaxTensorDimensions);
   if (!dimensions) return bad("has a malformed shape");
   tensor.shape = *std::move(dimensions);
   const std::optional<std::vector<int64_t>> range = Integers(*offsets, 2);

@@ -11,7 +11,7 @@
 namespace weir::model {
 namespace {
 
-using Kind = NormalizerStep::Kind;
+using StepKind = NormalizerStep::Kind;
 
 bool IsAscii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<int8_t>(c) >= 0; });
@@ -111,32 +111,32 @@ std::string Replaced(const NormalizerStep& step, std::string_view text) {
 
 std::string Applied(const NormalizerStep& step, std::string text) {
   switch (step.kind) {
-    case Kind::kNfc:
+    case StepKind::kNfc:
       return IsComposedForSure(text) ? text
                                      : Mapped(std::move(text), UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-    case Kind::kNfkc:
+    case StepKind::kNfkc:
       return IsAscii(text)
                  ? text
                  : Mapped(std::move(text), UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT);
-    case Kind::kNfd:
+    case StepKind::kNfd:
       return IsAscii(text) ? text : Mapped(std::move(text), UTF8PROC_STABLE | UTF8PROC_DECOMPOSE);
-    case Kind::kNfkd:
+    case StepKind::kNfkd:
       return IsAscii(text)
                  ? text
                  : Mapped(std::move(text), UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT);
-    case Kind::kLowercase:
+    case StepKind::kLowercase:
       return Lower(text);
-    case Kind::kStripAccents:
+    case StepKind::kStripAccents:
       return EachChar(text, [](uint32_t code, std::string_view bytes, std::string& out) {
         if (code == kNoCode || (ClassOf(code) & kCategoryMask) != kMn) out += bytes;
       });
-    case Kind::kPrepend:
+    case StepKind::kPrepend:
       return text.empty() ? text : step.with + text;
-    case Kind::kReplace:
+    case StepKind::kReplace:
       return Replaced(step, text);
-    case Kind::kStrip:
+    case StepKind::kStrip:
       return Stripped(text, step.left, step.right);
-    case Kind::kCleanText:
+    case StepKind::kCleanText:
       return EachChar(text, [](uint32_t code, std::string_view bytes, std::string& out) {
         if (code == 0 || code == 0xFFFD) return;
         if (code == '\t' || code == '\n' || code == '\r') {
@@ -151,7 +151,7 @@ std::string Applied(const NormalizerStep& step, std::string text) {
           out += bytes;
         }
       });
-    case Kind::kSpaceCjk:
+    case StepKind::kSpaceCjk:
       return EachChar(text, [](uint32_t code, std::string_view bytes, std::string& out) {
         if (IsChinese(code)) {
           out += ' ';
@@ -168,7 +168,7 @@ std::string Applied(const NormalizerStep& step, std::string text) {
 }  // namespace
 
 Status Normalizer::Add(NormalizerStep step) {
-  if (step.kind == Kind::kReplace) {
+  if (step.kind == StepKind::kReplace) {
     if (step.what.empty()) return Error(Code::kInvalidArgument, "a normalizer replaces nothing");
     if (step.regex) step.compiled = TRY(SplitRegex::Create(step.what));
   }

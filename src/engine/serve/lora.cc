@@ -21,7 +21,7 @@ constexpr int kMaxRank = 1024;
 constexpr int64_t kMaxConfigBytes = 1 << 20;
 
 // Multiply-adds below which one thread is done before a second has woken up.
-constexpr int64_t kWorthSharing = 1 << 18;
+constexpr int64_t kDeltaWorthSharing = 1 << 18;
 
 struct Settings {
   double rank = 0, alpha = 0;
@@ -213,7 +213,7 @@ void AddLora(kernels::ThreadPool* pool, std::span<const LoraRows> rows, int laye
               pair.b.out(), out);
     const int64_t rank = pair.a.out();
     scratch.t.resize(static_cast<size_t>(run.count * rank));
-    kernels::ThreadPool* shared = run.count * rank * in >= kWorthSharing ? pool : nullptr;
+    kernels::ThreadPool* shared = run.count * rank * in >= kDeltaWorthSharing ? pool : nullptr;
     scratch.input.Prepare(shared, x + run.begin * in, run.count, in, pair.a.form());
     kernels::MatMul(shared, {{{&pair.a, &scratch.input, scratch.t.data()}}});
     for (float& t : scratch.t) t *= pair.scale;

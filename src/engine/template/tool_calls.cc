@@ -25,9 +25,9 @@ constexpr std::string_view kMistralId = "[CALL_ID]";
 constexpr std::string_view kPythonTag = "<|python_tag|>";
 constexpr size_t kMaxName = 256;
 
-bool IsSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
+bool IsJsonSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 size_t SkipSpace(std::string_view text, size_t i) {
-  while (i < text.size() && IsSpace(text[i])) ++i;
+  while (i < text.size() && IsJsonSpace(text[i])) ++i;
   return i;
 }
 // How much of the end of `text` may be the beginning of `marker`.
@@ -79,7 +79,7 @@ size_t ValueEnd(std::string_view text, size_t i) {
     } else if (c == '}' || c == ']') {
       if (depth == 0) return i;  // behind a number or a word
       if (--depth == 0) return i + 1;
-    } else if (depth == 0 && (c == ',' || IsSpace(c))) {
+    } else if (depth == 0 && (c == ',' || IsJsonSpace(c))) {
       return i;
     }
   }
@@ -254,7 +254,7 @@ bool ToolCallParser::Content(ToolDelta& out, bool final) {
     // White space before a call is not the client's; it waits to see what
     // comes.
     size_t end = at != std::string::npos ? at : held_.size() - PartialAtEnd(held_, marker);
-    while (end > 0 && IsSpace(held_[end - 1])) --end;
+    while (end > 0 && IsJsonSpace(held_[end - 1])) --end;
     if (at == std::string::npos && final) end = held_.size();
     out.content.append(held_, 0, end);
     if (at == std::string::npos) {
@@ -330,7 +330,7 @@ bool ToolCallParser::Head(ToolDelta& out) {
         id = name.substr(at + kMistralId.size());
         name = name.substr(0, at);
       }
-      while (!name.empty() && IsSpace(name.back())) name.remove_suffix(1);
+      while (!name.empty() && IsJsonSpace(name.back())) name.remove_suffix(1);
       Begin(out, std::string(name), std::string(id));
       held_.erase(0, brace);
       wrapped_ = false;

@@ -205,7 +205,7 @@ struct Seat {  // where a rank listens for its ring neighbour
   char host[64] = {};
   uint32_t port = 0;
 };
-uint64_t HashOf(std::string_view text) {  // FNV-1a: to tell attempts apart, not to keep anyone out
+uint64_t Fnv1a(std::string_view text) {  // to tell attempts apart, not to keep anyone out
   uint64_t h = 0xCBF29CE484222325u;
   for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001B3u;
   return h;
@@ -340,7 +340,7 @@ Result<std::unique_ptr<Collective>> ConnectRing(const RingOptions& options) {
   const io::RealClock clock;
   const Patience patience{clock, clock.Monotonic() + options.connect_timeout, options.stop};
   const size_t world = static_cast<size_t>(options.world);
-  const Hello self{.run = HashOf(options.run),
+  const Hello self{.run = Fnv1a(options.run),
                    .rank = static_cast<uint32_t>(options.rank),
                    .world = static_cast<uint32_t>(options.world)};
   const auto known = [&](const Hello& hello) {

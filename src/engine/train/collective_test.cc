@@ -1,9 +1,6 @@
 #include "engine/train/collective.h"
 
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
@@ -11,23 +8,11 @@
 #include <vector>
 
 #include "base/random.h"
+#include "engine/train/train_test_util.h"
 #include "io/clock.h"
 
 namespace weir::train {
 namespace {
-
-// A port that was free a moment ago: the contract names a port before rank 0 listens on it.
-std::string FreeRendezvous() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return fmt::format("127.0.0.1:{}", ntohs(address.sin_port));
-}
 
 // body(rank, ring) on `world` threads, each a rank.
 template <class Body>

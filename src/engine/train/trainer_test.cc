@@ -6,9 +6,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <limits>
@@ -19,24 +16,13 @@
 #include "base/random.h"
 #include "engine/train/checkpoint.h"
 #include "engine/train/corpus.h"
+#include "engine/train/train_test_util.h"
 #include "io/files.h"
 
 namespace weir::train {
 namespace {
 
 using testing::HasSubstr;
-
-std::string FreeRendezvous() {
-  const int fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return fmt::format("127.0.0.1:{}", ntohs(address.sin_port));
-}
 
 std::string MadeUpText() {
   const char* words[] = {"river ", "weir ", "water ", "rises ", "over ", "the ", "crest ", "and "};

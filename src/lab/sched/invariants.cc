@@ -17,7 +17,7 @@ using wire::HolderKind;
 using wire::LeasePhase;
 
 template <class... Args>
-void Say(std::vector<std::string>* out, fmt::format_string<Args...> text, Args&&... args) {
+void Note(std::vector<std::string>* out, fmt::format_string<Args...> text, Args&&... args) {
   out->push_back(fmt::format(text, std::forward<Args>(args)...));
 }
 
@@ -40,7 +40,7 @@ void CheckGang(const Snapshot& s, const std::string& job, size_t slots,
   const wire::JobSpec& spec = j->job.spec;
   const int64_t n = static_cast<int64_t>(slots);
   if (n < spec.min_slots || n > std::max(spec.max_slots, spec.min_slots)) {
-    Say(out, "{} has {} slots, not {}..{}", job, n, spec.min_slots, spec.max_slots);
+    Note(out, "{} has {} slots, not {}..{}", job, n, spec.min_slots, spec.max_slots);
   }
 }
 
@@ -67,21 +67,16 @@ void CheckLendLimits(const Snapshot& s, const Policy& policy, std::vector<std::s
     for (const wire::LoanPart& part : loan.parts) all += std::ssize(part.slots);
   }
   if (policy.loan_limit_slots >= 0 && all > policy.loan_limit_slots) {
-    Say(out, "{} slots are out on loan, the lab's limit is {}", all, policy.loan_limit_slots);
+    Note(out, "{} slots are out on loan, the lab's limit is {}", all, policy.loan_limit_slots);
   }
   const auto lent = LentByTeam(s);
   for (const wire::Team& t : s.teams) {
     const auto it = lent.find(t.name);
     if (it != lent.end() && t.lend_limit_slots >= 0 && it->second > t.lend_limit_slots) {
-      Say(out, "team {} has lent {} slots, its limit is {}", t.name, it->second,
-          t.lend_limit_slots);
+      Note(out, "team {} has lent {} slots, its limit is {}", t.name, it->second,
+           t.lend_limit_slots);
     }
   }
-}
-
-std::string_view SiteOf(std::string_view slot_id) {
-  const size_t slash = slot_id.find('/');
-  return slash == std::string_view::npos ? std::string_view() : slot_id.substr(0, slash);
 }
 
 // A guarantee counts as at least the sum of those below it. By definition: over the tree.
@@ -115,13 +110,13 @@ std::vector<std::string> Breaches(const Snapshot& s, const Policy& policy) {
     for (const wire::LoanPart& part : loan.parts) {
       for (const std::string& slot : part.slots) {
         const auto [it, fresh] = on_loan.emplace(slot, &loan);
-        if (!fresh) Say(&out, "slot {} is on {} and on {}", slot, it->second->id, loan.id);
+        if (!fresh) Note(&out, "slot {} is on {} and on {}", slot, it->second->id, loan.id);
       }
     }
     const wire::Service* service = ServiceNamed(s, loan.service);
     const Duration grace = service == nullptr ? Duration::Seconds(20) : service->spec.grace;
     if (loan.due.is_set() && s.now > loan.due + grace) {
-      Say(&out, "{} was due {:.0f} s ago", loan.id, (s.now - loan.due).seconds());
+      Note(&out, "{} was due {:.0f} s ago", loan.id, (s.now - loan.due).seconds());
     }
   }
   int64_t product = 0;
@@ -130,22 +125,22 @@ std::vector<std::string> Breaches(const Snapshot& s, const Policy& policy) {
     for (const std::string& slot : lease.slots) {
       const auto [it, fresh] = holder.emplace(slot, &lease);
       if (!fresh && lease.replaces != it->second->id && it->second->replaces != lease.id) {
-        Say(&out, "slot {} is held by {} and by {}", slot, it->second->id, lease.id);
+        Note(&out, "slot {} is held by {} and by {}", slot, it->second->id, lease.id);
       }
       const auto loan = on_loan.find(slot);
       const bool lent = loan != on_loan.end();
       if (lease.holder_kind == HolderKind::kJob && lent && !stopping) {
-        Say(&out, "slot {} is on {} and {} of {} runs there", slot, loan->second->id, lease.id,
-            lease.holder);
+        Note(&out, "slot {} is on {} and {} of {} runs there", slot, loan->second->id, lease.id,
+             lease.holder);
       }
       if (lease.holder_kind == HolderKind::kReplica) {
         const std::string& has = lent ? loan->second->id : lease.loan;
         if (!stopping && has != lease.loan) {
-          Say(&out, "{} of service {} stands on {} and is of loan '{}'", lease.id, lease.service,
-              has, lease.loan);
+          Note(&out, "{} of service {} stands on {} and is of loan '{}'", lease.id, lease.service,
+               has, lease.loan);
         }
         if (!stopping && !lent && !lease.loan.empty()) {
-          Say(&out, "{} is of {}, which does not have its slot {}", lease.id, lease.loan, slot);
+          Note(&out, "{} is of {}, which does not have its slot {}", lease.id, lease.loan, slot);
         }
       }
     }
@@ -160,13 +155,13 @@ std::vector<std::string> Breaches(const Snapshot& s, const Policy& policy) {
     const wire::Service* service = ServiceNamed(s, lease.service);
     if (service != nullptr && !stopping &&
         std::ssize(lease.slots) != std::max<int64_t>(service->spec.slots_per_replica, 1)) {
-      Say(&out, "{} of service {} has {} slots, not {}", lease.id, lease.service,
-          lease.slots.size(), service->spec.slots_per_replica);
+      Note(&out, "{} of service {} has {} slots, not {}", lease.id, lease.service,
+           lease.slots.size(), service->spec.slots_per_replica);
     }
   }
   const int64_t guaranteed = ProductGuarantee(s);
   if (product > guaranteed) {
-    Say(&out, "product holds {} slots without a loan and is guaranteed {}", product, guaranteed);
+    Note(&out, "product holds {} slots without a loan and is guaranteed {}", product, guaranteed);
   }
   CheckLendLimits(s, policy, &out);
   return out;
@@ -197,31 +192,31 @@ std::vector<std::string> Breaches(const Snapshot& s, const Decision& decision,
   Snapshot after = s;  // its loans, for the limits
   std::set<std::string_view> stopped;
   for (const Action& a : decision.actions) {
-    if (a.reason.text.empty()) Say(&out, "an action on {}{} has no reason", a.job, a.service);
+    if (a.reason.text.empty()) Note(&out, "an action on {}{} has no reason", a.job, a.service);
     const bool starts = a.kind == ActionKind::kStartJob || a.kind == ActionKind::kStartReplica ||
                         a.kind == ActionKind::kOpenLoan;
-    if (s.draining && starts) Say(&out, "{}{} starts while draining", a.job, a.service);
+    if (s.draining && starts) Note(&out, "{}{} starts while draining", a.job, a.service);
     if (a.kind == ActionKind::kStopJob || a.kind == ActionKind::kStopReplica) {
       const auto* lease = Find(s.leases, [&](const wire::Lease& l) { return l.id == a.lease; });
       if (lease == nullptr || lease->phase == LeasePhase::kStopping) {
-        Say(&out, "{} is stopped and was not running", a.lease);
+        Note(&out, "{} is stopped and was not running", a.lease);
       } else {
         freed.insert(lease->slots.begin(), lease->slots.end());
       }
-      if (!stopped.insert(a.lease).second) Say(&out, "{} is stopped twice", a.lease);
+      if (!stopped.insert(a.lease).second) Note(&out, "{} is stopped twice", a.lease);
     }
     if (a.kind == ActionKind::kRecallLoan) loan_slots.erase(a.loan);
   }
   for (const Action& a : decision.actions) {
     if (a.kind != ActionKind::kOpenLoan) continue;
     after.loans.push_back({.id = a.loan, .service = a.service, .parts = a.parts, .due = a.due});
-    if (a.due <= s.now) Say(&out, "{} opens already due", a.loan);
+    if (a.due <= s.now) Note(&out, "{} opens already due", a.loan);
     for (const wire::LoanPart& part : a.parts) {
       for (const std::string& slot : part.slots) {
-        if (!lent.insert(slot).second) Say(&out, "slot {} is lent twice", slot);
-        if (!usable.contains(slot)) Say(&out, "slot {} is lent and not usable", slot);
+        if (!lent.insert(slot).second) Note(&out, "slot {} is lent twice", slot);
+        if (!usable.contains(slot)) Note(&out, "slot {} is lent and not usable", slot);
         if (held.contains(slot) && !freed.contains(slot)) {
-          Say(&out, "slot {} is lent and nobody frees it", slot);
+          Note(&out, "slot {} is lent and nobody frees it", slot);
         }
         loan_slots[a.loan].insert(slot);
       }
@@ -232,21 +227,21 @@ std::vector<std::string> Breaches(const Snapshot& s, const Decision& decision,
     const std::string who = a.job.empty() ? a.service : a.job;
     std::set<std::string_view> sites;
     for (const std::string& slot : a.slots) {
-      sites.insert(SiteOf(slot));
-      if (!usable.contains(slot)) Say(&out, "{} is given slot {}, not usable", who, slot);
-      if (held.contains(slot)) Say(&out, "{} is given slot {}, which is held", who, slot);
-      if (!given.insert(slot).second) Say(&out, "slot {} is given twice, to {} too", slot, who);
+      sites.insert(SiteOfSlot(slot));
+      if (!usable.contains(slot)) Note(&out, "{} is given slot {}, not usable", who, slot);
+      if (held.contains(slot)) Note(&out, "{} is given slot {}, which is held", who, slot);
+      if (!given.insert(slot).second) Note(&out, "slot {} is given twice, to {} too", slot, who);
       const bool own_loan = !a.loan.empty() && loan_slots[a.loan].contains(slot);
       if (lent.contains(slot) != own_loan || (!a.loan.empty() && !own_loan)) {
-        Say(&out, "{} is given slot {} and loan '{}', which do not belong together", who, slot,
-            a.loan);
+        Note(&out, "{} is given slot {} and loan '{}', which do not belong together", who, slot,
+             a.loan);
       }
     }
-    if (sites.size() != 1) Say(&out, "{} is given slots on {} sites", who, sites.size());
+    if (sites.size() != 1) Note(&out, "{} is given slots on {} sites", who, sites.size());
     if (a.kind == ActionKind::kStartJob) {
       CheckGang(s, a.job, a.slots.size(), &out);
       const auto* lease = Find(s.leases, [&](const wire::Lease& l) { return l.holder == a.job; });
-      if (lease != nullptr) Say(&out, "{} starts and still has {}", a.job, lease->id);
+      if (lease != nullptr) Note(&out, "{} starts and still has {}", a.job, lease->id);
     }
   }
   CheckLendLimits(after, policy, &out);
@@ -287,8 +282,8 @@ std::vector<std::string> UnsettledGuarantees(const Snapshot& s) {
     std::string_view at = spec.team;
     for (size_t depth = 0; teams.contains(at) && depth <= s.teams.size(); ++depth) {
       if (held[at] + spec.min_slots <= guarantee(at)) {
-        Say(&out, "{} waits for {} slots, team {} holds {} and is guaranteed {}", job.job.id,
-            spec.min_slots, at, held[at], guarantee(at));
+        Note(&out, "{} waits for {} slots, team {} holds {} and is guaranteed {}", job.job.id,
+             spec.min_slots, at, held[at], guarantee(at));
         break;
       }
       at = teams[at]->parent;
@@ -301,8 +296,8 @@ std::vector<std::string> UnsettledGuarantees(const Snapshot& s) {
     });
     if (!teams.contains(spec.team) || own >= spec.min_replicas) continue;
     if (held[spec.team] + spec.slots_per_replica <= guarantee(spec.team)) {
-      Say(&out, "service {} has {} of {} replicas, its team holds {} and is guaranteed {}",
-          spec.name, own, spec.min_replicas, held[spec.team], guarantee(spec.team));
+      Note(&out, "service {} has {} of {} replicas, its team holds {} and is guaranteed {}",
+           spec.name, own, spec.min_replicas, held[spec.team], guarantee(spec.team));
     }
   }
   return out;

@@ -29,10 +29,6 @@ struct ById {
 };
 
 std::string_view NodeOf(std::string_view slot_id) { return slot_id.substr(0, slot_id.rfind('/')); }
-std::string_view SiteOf(std::string_view slot_id) {
-  const size_t slash = slot_id.find('/');
-  return slash == std::string_view::npos ? std::string_view() : slot_id.substr(0, slash);
-}
 
 int32_t Small(int64_t n) { return static_cast<int32_t>(std::clamp<int64_t>(n, 0, 1'000'000'000)); }
 
@@ -89,6 +85,11 @@ std::vector<const JobState*> JobsInOrder(const Snapshot& s) {
 
 }  // namespace
 
+std::string_view SiteOfSlot(std::string_view slot_id) {
+  const size_t slash = slot_id.find('/');
+  return slash == std::string_view::npos ? std::string_view() : slot_id.substr(0, slash);
+}
+
 struct LabScheduler::Names {
   // The frame: what a world is started from.
   std::vector<std::string> sites, types, node_ids;
@@ -140,7 +141,7 @@ void LabScheduler::Start(const Snapshot& s, const Policy& policy) {
     return path;
   };
   for (const SlotState& slot : s.slots) {
-    sites.insert(std::string(SiteOf(slot.id)));
+    sites.insert(std::string(SiteOfSlot(slot.id)));
     types.insert(slot.type);
   }
   if (types.empty()) types.insert("");
@@ -175,7 +176,7 @@ void LabScheduler::Start(const Snapshot& s, const Policy& policy) {
     const NodeId id = static_cast<NodeId>(n.node_ids.size()) - 1;
     Node& node = nodes[id];
     const auto [spine, leaf, rack] = parts(slot);
-    node.site = number(n.sites, SiteOf(slot.id));
+    node.site = number(n.sites, SiteOfSlot(slot.id));
     node.type = number(n.types, slot.type);
     node.spine = spines[spine];
     node.leaf = leaves[spine + "/" + leaf];

@@ -40,6 +40,9 @@ struct TeamShare {
   int64_t borrowed = 0;
 };
 
+// The site of the slot "site/node/3".
+std::string_view SiteOfSlot(std::string_view slot_id);
+
 class LabScheduler {
  public:
   LabScheduler();

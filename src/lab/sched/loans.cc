@@ -106,12 +106,6 @@ std::vector<Lent> LendIdle(Plan* plan, PoolId pool, int64_t n, Promised* promise
   return lent;
 }
 
-int64_t Sum(const std::vector<Victim>& victims) {
-  int64_t given = 0;
-  for (const Victim& v : victims) given += v.give;
-  return given;
-}
-
 // Up to n replicas from one pool. The jobs are chosen, not yet stopped.
 std::vector<Lent> LendFrom(Plan* plan, PoolId pool, int64_t n, int64_t pressing, int64_t lasting,
                            int64_t r, std::vector<Victim>* victims) {
@@ -131,12 +125,12 @@ std::vector<Lent> LendFrom(Plan* plan, PoolId pool, int64_t n, int64_t pressing,
   claimant.lent = promised.by_account;
   claimant.may_pause = lasting >= n;
   *victims = FindVictims(*plan, claimant);
-  if (!claimant.may_pause && (std::ssize(lent) + Sum(*victims)) / r < lasting) {
+  if (!claimant.may_pause && (std::ssize(lent) + SlotsGiven(*victims)) / r < lasting) {
     claimant.may_pause = true;
     claimant.need.slots = std::min(claimant.need.slots, lasting * r - std::ssize(lent));
     *victims = FindVictims(*plan, claimant);
   }
-  const int64_t whole = std::min(most, std::ssize(lent) + Sum(*victims)) / r * r;
+  const int64_t whole = std::min(most, std::ssize(lent) + SlotsGiven(*victims)) / r * r;
   if (std::ssize(lent) > whole) lent.resize(whole);  // idle slots that make no whole replica
   for (const Victim& v : *victims) {
     const Job& job = plan->world.job(v.job);

@@ -25,7 +25,7 @@ struct Cell {
   bool possible = false;
   VictimCost cost;
 };
-using Row = std::vector<Cell>;  // by slots given, exactly
+using Cells = std::vector<Cell>;  // by slots given, exactly
 
 void Improve(Cell* cell, const VictimCost& cost, bool* changed) {
   *changed = !cell->possible || Less(cost, cell->cost);
@@ -35,7 +35,7 @@ void Improve(Cell* cell, const VictimCost& cost, bool* changed) {
 // One team's own jobs. step[j][y]: what job j gives in the cheapest way for jobs 0..j to give y.
 struct Knapsack {
   std::vector<int> jobs;
-  Row best;
+  Cells best;
   std::vector<std::vector<std::pair<int32_t, How>>> step;
 
   Knapsack(const std::vector<VictimJob>& all, std::vector<int> mine, int64_t limit)
@@ -48,7 +48,7 @@ struct Knapsack {
     const int64_t before = static_cast<int64_t>(best.size()) - 1;
     const bool whole = job.can_pause || job.can_break;
     const int64_t size = std::min(limit, before + std::max(job.can_shrink, whole ? job.slots : 0));
-    Row next = best;
+    Cells next = best;
     next.resize(size + 1);
     std::vector<std::pair<int32_t, How>> how(size + 1);
     bool changed = false;
@@ -111,12 +111,12 @@ class Exact {
     nodes_.resize(teams.size());
     for (int t : roots) Solve(t);
     top_.children = roots;
-    Row none(1);
+    Cells none(1);
     none[0].possible = true;
     Merge(&top_, none, limit_);
   }
 
-  const Row& best() const { return top_.best; }
+  const Cells& best() const { return top_.best; }
 
   std::vector<Victim> Choice(int64_t y) const {
     std::vector<Victim> out;
@@ -130,7 +130,7 @@ class Exact {
   struct Node {
     std::vector<Knapsack> own;  // none or one
     std::vector<int> children;
-    Row best;
+    Cells best;
     std::vector<std::vector<int32_t>> child_gives;  // [child][y]
   };
   const std::vector<VictimTeam>& teams_;
@@ -147,19 +147,19 @@ class Exact {
     for (int c : children_[t]) Solve(c);
     node.children = children_[t];
     node.own.emplace_back(jobs_, jobs_of_[t], cap);
-    Row own = node.own[0].best;
+    Cells own = node.own[0].best;
     for (size_t y = 0; y < own.size(); ++y) {
       own[y].cost.slot_s += SpreadCost(teams_[t], static_cast<double>(y) * scale_, spread_slot_s_);
     }
     Merge(&node, own, cap);
   }
 
-  void Merge(Node* node, Row row, int64_t cap) {
+  void Merge(Node* node, Cells row, int64_t cap) {
     for (int c : node->children) {
-      const Row& child = nodes_[c].best;
+      const Cells& child = nodes_[c].best;
       const int64_t size =
           std::min<int64_t>(cap, static_cast<int64_t>(row.size() + child.size()) - 2);
-      Row sum(size + 1);
+      Cells sum(size + 1);
       std::vector<int32_t> gives(size + 1);
       for (int64_t b = 0; b < static_cast<int64_t>(child.size()) && b <= size; ++b) {
         if (!child[b].possible) continue;
@@ -238,17 +238,17 @@ std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vect
 
 }  // namespace
 
+int64_t SlotsGiven(const std::vector<Victim>& victims) {
+  int64_t given = 0;
+  for (const Victim& v : victims) given += v.give;
+  return given;
+}
+
 bool Less(const VictimCost& a, const VictimCost& b) {
   return std::tie(a.broken, a.slot_s) < std::tie(b.broken, b.slot_s);
 }
 
 namespace {
-
-int64_t Sum(const std::vector<Victim>& choice) {
-  int64_t given = 0;
-  for (const Victim& v : choice) given += v.give;
-  return given;
-}
 
 // What no choice that gives need.slots costs less than: no caps, jobs in parts. Few broken come
 // first, so: the fewest that must be broken if everything else gives all it has, then the least by
@@ -294,7 +294,7 @@ std::vector<Victim> ChooseVictimsQuickly(const std::vector<VictimTeam>& teams,
   for (const Prefer prefer : {Prefer::kCheap, Prefer::kBig}) {
     std::vector<Victim> some = Greedy(teams, jobs, need, prefer);
     const VictimCost cost = CostOf(teams, jobs, some, spread_slot_s);
-    const bool all = Sum(some) >= need.slots;
+    const bool all = SlotsGiven(some) >= need.slots;
     if (gives_all ? !all || !Less(cost, best_cost) : !all && !best.empty()) continue;
     gives_all = all;
     best = std::move(some);
@@ -311,7 +311,7 @@ VictimChoice ChooseVictimsBounded(const std::vector<VictimTeam>& teams,
   out.bound = Relaxed(jobs, need);
   out.victims = ChooseVictimsQuickly(teams, jobs, need, spread_slot_s);
   out.cost = CostOf(teams, jobs, out.victims, spread_slot_s);
-  const bool gives_all = Sum(out.victims) >= need.slots;
+  const bool gives_all = SlotsGiven(out.victims) >= need.slots;
   if (gives_all && !Less(out.bound, out.cost)) {
     out.exact = true;
     return out;
@@ -341,7 +341,7 @@ VictimChoice ChooseVictimsBounded(const std::vector<VictimTeam>& teams,
     if (divisor > 1) job.can_shrink = 0;
   }
   const Exact exact(small, few, (need.slots + largest) / divisor + 1, spread_slot_s, divisor);
-  const Row& best = exact.best();
+  const Cells& best = exact.best();
   int64_t at = 0;
   const auto units = [&](int64_t y) { return Units(need, y * divisor); };
   for (int64_t y = 0; y < static_cast<int64_t>(best.size()); ++y) {

@@ -65,6 +65,8 @@ struct Victim {
   bool operator==(const Victim&) const = default;
 };
 
+int64_t SlotsGiven(const std::vector<Victim>& victims);
+
 struct VictimCost {
   int64_t broken = 0;
   double slot_s = 0;

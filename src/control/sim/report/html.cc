@@ -38,7 +38,7 @@ svg .g{stroke:#eceef0}
 .wide{overflow-x:auto}
 )";
 
-std::string Key(const std::vector<std::pair<std::string, std::string>>& entries) {
+std::string Legend(const std::vector<std::pair<std::string, std::string>>& entries) {
   std::string out = "<p class=\"key\">";
   for (const auto& [name, colour] : entries)
     out += fmt::format("<span><i style=\"background:{}\"></i>{}</span>", colour, EscapeHtml(name));
@@ -173,12 +173,12 @@ std::string ReportHtml(const Report& report) {
       report.bound.mean_completion_s / 3600, report.bound.mean_alone_s / 3600,
       report.bound.mean_fluid_s / 3600, report.bound.unmet_slot_min);
 
-  out += "<h2>Who held what</h2>" + Key({{"research", kResearch},
-                                         {"product, its own", kOwn},
-                                         {"product, borrowed", kBorrowed},
-                                         {"idle", kIdle},
-                                         {"down", kDown},
-                                         {"product's need", "#222"}});
+  out += "<h2>Who held what</h2>" + Legend({{"research", kResearch},
+                                            {"product, its own", kOwn},
+                                            {"product, borrowed", kBorrowed},
+                                            {"idle", kIdle},
+                                            {"down", kDown},
+                                            {"product's need", "#222"}});
   out += "<div class=\"plots\">";
   for (const Outcome& o : report.outcomes) {
     Axes axes{.title = o.policy,
@@ -218,7 +218,7 @@ std::string ReportHtml(const Report& report) {
   }
   if (!s.jobs.empty()) {
     out +=
-        "<h2>Research</h2>" + Key(names) + "<div class=\"plots\">" +
+        "<h2>Research</h2>" + Legend(names) + "<div class=\"plots\">" +
         LinePlot({.title = "time until the first start",
                   .x = "seconds, logarithmic",
                   .y = "% of jobs",
@@ -244,7 +244,7 @@ std::string ReportHtml(const Report& report) {
     std::vector<std::pair<std::string, std::string>> services;
     for (size_t i = 0; i < s.services.size(); ++i)
       services.emplace_back(s.services[i].spec.name, kColours[(i + 1) % std::size(kColours)]);
-    out += "<h2>Product</h2>" + Key(names) + "<div class=\"plots\">" +
+    out += "<h2>Product</h2>" + Legend(names) + "<div class=\"plots\">" +
            LinePlot({.title = "demand not served, added up", .x = "days", .y = "slot-minutes"},
                     unmet) +
            BarPlot({.title = "minutes below SLO, by service"}, below, services) + "</div>";
@@ -252,7 +252,7 @@ std::string ReportHtml(const Report& report) {
     for (size_t i = 0; i < report.outcomes.size(); ++i)
       borrowed.push_back(CurveOf(report.outcomes[i], "borrowed", report.outcomes[i].policy,
                                  kColours[i % std::size(kColours)]));
-    out += "<h2>Loans</h2>" + Key(names) + "<div class=\"plots\">" +
+    out += "<h2>Loans</h2>" + Legend(names) + "<div class=\"plots\">" +
            LinePlot({.title = "slots beyond product's own", .x = "days", .y = "slots"}, borrowed) +
            "</div>";
   }
