@@ -18,10 +18,6 @@ namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 
-std::string Dump(const Json& j) {
-  return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 // Seconds as people read them at this size.
 std::string Seconds(double s) {
   if (!std::isfinite(s)) return "-";

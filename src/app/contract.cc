@@ -21,10 +21,6 @@ namespace {
 using namespace market;
 using Json = nlohmann::ordered_json;
 
-std::string Dump(const Json& j) {
-  return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 Json ContractJson(const Contract& c, Date today) {
   Json j = Json::parse(wire::ToText(c));
   j["phase"] = market::NameOf(PhaseOn(c, today));

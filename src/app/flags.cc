@@ -2,6 +2,7 @@
 #include <map>
 
 #include "app/client_commands.h"
+#include "io/clock.h"
 
 namespace weir::app {
 

@@ -16,7 +16,7 @@ namespace weir::app {
 
 namespace {
 
-std::atomic<bool> g_interrupted{false};
+std::atomic<bool> g_stop_asked{false};
 
 struct LoadFlags {
   ClientFlags client;
@@ -95,9 +95,9 @@ Result<int> Load(const LoadFlags& f, bool duration_given) {
   o.max_outstanding = f.max_outstanding;
   const bool tty = isatty(STDERR_FILENO) == 1;
   if (tty || f.live) o.progress = [tty](const auto& p) { ShowProgress(p, tty); };
-  o.cancelled = [] { return g_interrupted.load(); };
+  o.cancelled = [] { return g_stop_asked.load(); };
   std::signal(SIGINT, [](int) {
-    g_interrupted = true;
+    g_stop_asked = true;
     std::signal(SIGINT, SIG_DFL);  // the first asks for the report, the second does not wait for it
   });
   const gateway::LoadReport report = TRY(gateway::RunLoad(o));

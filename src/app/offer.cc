@@ -28,10 +28,6 @@ using Json = nlohmann::ordered_json;
 
 constexpr int64_t kMaxTable = 256 << 20;
 
-std::string Dump(const Json& j) {
-  return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 // ---- add: one row of a table of quotes, its cells given as flags ----
 
 struct QuoteFlag {

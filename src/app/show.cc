@@ -299,7 +299,7 @@ std::string ShowLoan(const wire::Loan& loan, Time now, const Style& style) {
 
 namespace {
 
-std::string Budget(const wire::Team& t) {
+std::string BudgetText(const wire::Team& t) {
   std::string out;
   if (t.budget_slot_h >= 0) out = fmt::format("{:.6g} slot-h", t.budget_slot_h);
   if (t.budget_usd >= 0) out += fmt::format("{}${:.2f}", out.empty() ? "" : ", ", t.budget_usd);
@@ -346,8 +346,8 @@ std::string ShowTeams(const std::vector<wire::Team>& teams, const Style& style) 
     table.Add({t.name, std::string(wire::NameOf(t.team_class)), Or(t.parent),
                std::to_string(t.guarantee_slots), std::to_string(t.weight),
                t.lend_limit_slots < 0 ? "all" : std::to_string(t.lend_limit_slots),
-               t.borrow_limit_slots < 0 ? "all" : std::to_string(t.borrow_limit_slots), Budget(t),
-               fmt::format("{:.0f} slot-s", t.credit_slot_s)});
+               t.borrow_limit_slots < 0 ? "all" : std::to_string(t.borrow_limit_slots),
+               BudgetText(t), fmt::format("{:.0f} slot-s", t.credit_slot_s)});
   }
   return table.Print(style);
 }

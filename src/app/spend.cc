@@ -22,10 +22,6 @@ using namespace market;
 using Json = nlohmann::ordered_json;
 constexpr int64_t kMaxTable = 256 << 20;
 
-std::string Dump(const Json& j) {
-  return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
-}
-
 Result<FocusTable> InvoiceOf(const std::string& file) {
   auto t = FocusTable::Parse(TRY(io::ReadFile(file, kMaxTable)));
   if (!t) return std::move(t).error().In(file);

@@ -1,6 +1,7 @@
 #include "app/table.h"
 
 #include <unistd.h>
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cstdlib>
@@ -65,6 +66,10 @@ std::string Table::Print(const Style& style) const {
          std::min(row.size(), headings_.size()));
   }
   return out;
+}
+
+std::string Dump(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace weir::app

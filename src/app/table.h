@@ -2,6 +2,7 @@
 // Colour only where it was asked for: Style::For() gives it to a terminal without NO_COLOR.
 #pragma once
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,5 +44,8 @@ class Table {
 size_t WidthOf(std::string_view text);
 // Control characters become '?', so that a name or a log line cannot drive the terminal.
 std::string Printable(std::string_view text);
+
+// JSON for programs: indented, ended by a newline; bytes that are not UTF-8 are replaced.
+std::string Dump(const nlohmann::ordered_json& json);
 
 }  // namespace weir::app

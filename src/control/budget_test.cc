@@ -5,7 +5,7 @@
 namespace weir::control {
 namespace {
 
-State Lab() {
+State LabWithBudget() {
   State s;
   s.teams["all"] = {.name = "all", .budget_slot_h = 100};
   s.teams["nlp"] = {.name = "nlp", .parent = "all", .user_budget_usd = 20};
@@ -26,7 +26,7 @@ State Lab() {
 Time After(int64_t hours) { return Time{1'000'000} + Duration::Seconds(3600 * hours); }
 
 TEST(Budgets, CountWhatEndedAndWhatRunsUpTheTree) {
-  const State s = Lab();
+  const State s = LabWithBudget();
   const Budgets b(s, {{"local", 2.0}}, After(5));
   EXPECT_DOUBLE_EQ(b.OfTeam("nlp").slot_h, 60);
   EXPECT_DOUBLE_EQ(b.OfTeam("all").slot_h, 60);
@@ -37,7 +37,7 @@ TEST(Budgets, CountWhatEndedAndWhatRunsUpTheTree) {
 }
 
 TEST(Budgets, WarnAtEightyPercentAndStopAtAll) {
-  const State s = Lab();
+  const State s = LabWithBudget();
   EXPECT_EQ(Budgets(s, {}, After(14)).Nearly("nlp", "bob"), "");
   EXPECT_EQ(Budgets(s, {}, After(15)).Nearly("nlp", "bob"),
             "team all has used 80.0 of 100.0 slot-hours");

@@ -22,7 +22,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr Duration kPatience = Duration::Seconds(60);
+constexpr Duration kShimPatience = Duration::Seconds(60);
 
 class ShimTest : public testing::Test {
  protected:
@@ -60,7 +60,7 @@ class ShimTest : public testing::Test {
     return io::ReadFile(dir_ / ("log" + suffix), 64 << 20).value_or("");
   }
   bool WaitFor(const std::string& file) {
-    return io::WaitUntil(kPatience, [&] { return io::FileExists(dir_ / file); });
+    return io::WaitUntil(kShimPatience, [&] { return io::FileExists(dir_ / file); });
   }
   size_t Marked() { return io::ProcessesWithEnv("WEIR_RUN_DIR", dir_.path()).size(); }
   void AskToStop(Duration grace) {
@@ -196,7 +196,7 @@ TEST_F(ShimTest, KillingTheShimKillsTheCommandAndNoLaterShimStartsItAgain) {
   ASSERT_TRUE(WaitFor("count"));
   ASSERT_TRUE(io::SignalProcess(shim, SIGKILL));
   EXPECT_EQ(io::Wait(shim.pid)->signal, SIGKILL);
-  EXPECT_TRUE(io::WaitUntil(kPatience, [&] { return Marked() == 0; }));
+  EXPECT_TRUE(io::WaitUntil(kShimPatience, [&] { return Marked() == 0; }));
   EXPECT_EQ(io::Wait(StartShim().pid)->code, 1);
   EXPECT_FALSE(io::FileExists(dir_ / "exit.json"));
   EXPECT_EQ(*io::ReadFile(dir_ / "count", 100), "x\n");
@@ -217,7 +217,7 @@ TEST_F(ShimTest, KilledAtAnyMomentTheCommandRunsAtMostOnce) {
     (void)io::SignalProcess(shim, SIGKILL);
     ASSERT_TRUE(io::Wait(shim.pid));
     // The command dies with it, or had ended; then what is on disk is final.
-    ASSERT_TRUE(io::WaitUntil(kPatience, [&] { return Marked() == 0; }));
+    ASSERT_TRUE(io::WaitUntil(kShimPatience, [&] { return Marked() == 0; }));
     const auto state = ReadRunFile<ShimState>(dir_ / "state.json");
     const bool may_have_run = state && state->phase == ShimPhase::kRunning;
     EXPECT_TRUE(may_have_run || !io::FileExists(dir_ / "count"));

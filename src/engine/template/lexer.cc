@@ -9,7 +9,7 @@
 namespace weir::templates {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 
 bool IsSpace(char c) { return c == ' ' || (c >= 9 && c <= 13); }
 bool IsNameStart(char c) {
@@ -74,7 +74,7 @@ class Lexer {
         TRY(Tag(kind == '{', place));
       }
     }
-    Add(Kind::kEnd, "", Here());
+    Add(TokenKind::kEnd, "", Here());
     return std::move(tokens_);
   }
 
@@ -90,7 +90,7 @@ class Lexer {
     return place_;
   }
   void Move(size_t to) { i_ = to; }
-  void Add(Kind kind, std::string text, Place place) {
+  void Add(TokenKind kind, std::string text, Place place) {
     tokens_.push_back({kind, std::move(text), place});
   }
 
@@ -123,7 +123,7 @@ class Lexer {
       }
     }
     skip_space_ = false;
-    if (!text.empty()) Add(Kind::kText, std::string(text), place);
+    if (!text.empty()) Add(TokenKind::kText, std::string(text), place);
     Move(tag);
     return {};
   }
@@ -189,7 +189,7 @@ class Lexer {
           text = text.substr(0, line);
         }
       }
-      if (!text.empty()) Add(Kind::kText, std::string(text), place);
+      if (!text.empty()) Add(TokenKind::kText, std::string(text), place);
       Move(i);
       AfterTag(end_sign, false);
       return true;
@@ -200,7 +200,7 @@ class Lexer {
 
   // The tokens of {% ... %} or {{ ... }}, from behind its sign.
   Status Tag(bool output, Place place) {
-    Add(output ? Kind::kOutputBegin : Kind::kBlockBegin, "", place);
+    Add(output ? TokenKind::kOutputBegin : TokenKind::kBlockBegin, "", place);
     std::vector<char> open;  // brackets
     for (;;) {
       while (i_ < source_.size() && IsSpace(source_[i_])) ++i_;
@@ -216,7 +216,7 @@ class Lexer {
         if (rest.starts_with(close) || (sign && rest.substr(1).starts_with(close))) {
           if (open.empty()) {
             Move(i_ + (sign ? 3 : 2));
-            Add(output ? Kind::kOutputEnd : Kind::kBlockEnd, "", at);
+            Add(output ? TokenKind::kOutputEnd : TokenKind::kBlockEnd, "", at);
             AfterTag(sign ? c : '\0', output);
             return {};
           }
@@ -225,7 +225,7 @@ class Lexer {
       if (IsNameStart(c)) {
         size_t end = i_ + 1;
         while (end < source_.size() && (IsNameStart(source_[end]) || IsDigit(source_[end]))) ++end;
-        Add(Kind::kName, source_.substr(i_, end - i_), at);
+        Add(TokenKind::kName, source_.substr(i_, end - i_), at);
         Move(end);
       } else if (IsDigit(c)) {
         TRY(Number(at));
@@ -252,7 +252,7 @@ class Lexer {
           }
           open.pop_back();
         }
-        Add(Kind::kOperator, std::string(*found), at);
+        Add(TokenKind::kOperator, std::string(*found), at);
         Move(i_ + found->size());
       }
     }
@@ -282,7 +282,7 @@ class Lexer {
         digits();
       }
     }
-    Add(real ? Kind::kFloat : Kind::kInteger, std::move(text), at);
+    Add(real ? TokenKind::kFloat : TokenKind::kInteger, std::move(text), at);
     return {};
   }
 
@@ -357,7 +357,7 @@ class Lexer {
           text += e;
       }
     }
-    Add(Kind::kString, std::move(text), at);
+    Add(TokenKind::kString, std::move(text), at);
     return {};
   }
 

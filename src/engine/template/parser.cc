@@ -11,7 +11,7 @@
 namespace weir::templates {
 namespace {
 
-using Kind = Token::Kind;
+using TokenKind = Token::Kind;
 
 class Parser {
  public:
@@ -20,7 +20,7 @@ class Parser {
   Result<std::shared_ptr<const Program>> Whole() {
     auto program = std::make_shared<Program>();
     program->body = TRY(Statements({}));
-    if (Now().kind != Kind::kEnd) return Unexpected();
+    if (Now().kind != TokenKind::kEnd) return Unexpected();
     program->names = std::move(names_);
     return std::shared_ptr<const Program>(std::move(program));
   }
@@ -30,9 +30,11 @@ class Parser {
 
   const Token& Now() const { return tokens_[i_]; }
   const Token& Ahead() const { return tokens_[std::min(i_ + 1, tokens_.size() - 1)]; }
-  bool AtOp(std::string_view op) const { return Now().kind == Kind::kOperator && Now().text == op; }
+  bool AtOp(std::string_view op) const {
+    return Now().kind == TokenKind::kOperator && Now().text == op;
+  }
   bool AtName(std::string_view name) const {
-    return Now().kind == Kind::kName && Now().text == name;
+    return Now().kind == TokenKind::kName && Now().text == name;
   }
   bool EatOp(std::string_view op) {
     if (!AtOp(op)) return false;
@@ -46,17 +48,17 @@ class Parser {
   }
   static std::string Shown(const Token& token) {
     switch (token.kind) {
-      case Kind::kText:
+      case TokenKind::kText:
         return "text";
-      case Kind::kBlockBegin:
+      case TokenKind::kBlockBegin:
         return "{%";
-      case Kind::kBlockEnd:
+      case TokenKind::kBlockEnd:
         return "%}";
-      case Kind::kOutputBegin:
+      case TokenKind::kOutputBegin:
         return "{{";
-      case Kind::kOutputEnd:
+      case TokenKind::kOutputEnd:
         return "}}";
-      case Kind::kEnd:
+      case TokenKind::kEnd:
         return "the end of the template";
       default:
         return "'" + token.text.substr(0, 40) + "'";
@@ -68,14 +70,14 @@ class Parser {
     return ErrorAt(Now().place, fmt::format("'{}' is expected, not {}", op, Shown(Now())));
   }
   Status BlockEnd() {
-    if (Now().kind != Kind::kBlockEnd) {
+    if (Now().kind != TokenKind::kBlockEnd) {
       return ErrorAt(Now().place, "%} is expected, not " + Shown(Now()));
     }
     ++i_;
     return {};
   }
   Result<std::string> NameToken() {
-    if (Now().kind != Kind::kName) {
+    if (Now().kind != TokenKind::kName) {
       return ErrorAt(Now().place, "a name is expected, not " + Shown(Now()));
     }
     return tokens_[i_++].text;
@@ -105,26 +107,26 @@ class Parser {
       Statement made;
       made.place = token.place;
       switch (token.kind) {
-        case Kind::kEnd:
+        case TokenKind::kEnd:
           if (ends.size() == 0) return body;
           return ErrorAt(begin, fmt::format("{{% {} %}} is missing", *(ends.end() - 1)));
-        case Kind::kText:
+        case TokenKind::kText:
           made.kind = Statement::Kind::kText;
           made.text = token.text;
           ++i_;
           break;
-        case Kind::kOutputBegin:
+        case TokenKind::kOutputBegin:
           ++i_;
           made.kind = Statement::Kind::kOutput;
           made.expr = TRY(Tuple(true));
-          if (Now().kind != Kind::kOutputEnd) {
+          if (Now().kind != TokenKind::kOutputEnd) {
             return ErrorAt(Now().place, "}} is expected, not " + Shown(Now()));
           }
           ++i_;
           break;
-        case Kind::kBlockBegin: {
+        case TokenKind::kBlockBegin: {
           ++i_;
-          if (Now().kind != Kind::kName) return Unexpected();
+          if (Now().kind != TokenKind::kName) return Unexpected();
           if (std::find(ends.begin(), ends.end(), Now().text) != ends.end()) return body;
           made = TRY(Tag());
           break;
@@ -241,7 +243,8 @@ class Parser {
   Status Set(Statement& made) {
     using S = Statement::Kind;
     made.kind = S::kSet;
-    if (Now().kind == Kind::kName && Ahead().kind == Kind::kOperator && Ahead().text == ".") {
+    if (Now().kind == TokenKind::kName && Ahead().kind == TokenKind::kOperator &&
+        Ahead().text == ".") {
       made.kind = S::kSetAttribute;
       made.object = TRY(NameToken());
       names_.insert(made.object);
@@ -310,7 +313,8 @@ class Parser {
     ExprPtr tuple = New(Expr::Kind::kTuple, place);
     tuple->parts.push_back(std::move(first));
     while (EatOp(",")) {
-      if (Now().kind == Kind::kBlockEnd || Now().kind == Kind::kOutputEnd || AtOp(")")) break;
+      if (Now().kind == TokenKind::kBlockEnd || Now().kind == TokenKind::kOutputEnd || AtOp(")"))
+        break;
       tuple->parts.push_back(TRY(conditions ? Expression() : Or()));
     }
     return Done(std::move(tuple));
@@ -367,13 +371,13 @@ class Parser {
     ExprPtr chain;
     for (;;) {
       std::string op;
-      if (Now().kind == Kind::kOperator) {
+      if (Now().kind == TokenKind::kOperator) {
         for (const char* known : {"==", "!=", "<", "<=", ">", ">="}) {
           if (Now().text == known) op = known;
         }
       } else if (AtName("in")) {
         op = "in";
-      } else if (AtName("not") && Ahead().kind == Kind::kName && Ahead().text == "in") {
+      } else if (AtName("not") && Ahead().kind == TokenKind::kName && Ahead().text == "in") {
         op = "not in";
         ++i_;
       }
@@ -452,7 +456,7 @@ class Parser {
     const Place place = token.place;
     ExprPtr e = New(Expr::Kind::kLiteral, place);
     switch (token.kind) {
-      case Kind::kName: {
+      case TokenKind::kName: {
         const std::string& name = token.text;
         if (name == "true" || name == "True") {
           e->value = Value::Bool(true);
@@ -468,13 +472,13 @@ class Parser {
         ++i_;
         return e;
       }
-      case Kind::kString: {
+      case TokenKind::kString: {
         std::string text;
-        while (Now().kind == Kind::kString) text += tokens_[i_++].text;  // neighbours are one
+        while (Now().kind == TokenKind::kString) text += tokens_[i_++].text;  // neighbours are one
         e->value = Value::String(std::move(text));
         return e;
       }
-      case Kind::kInteger: {
+      case TokenKind::kInteger: {
         int64_t number = 0;
         const auto [end, error] =
             std::from_chars(token.text.data(), token.text.data() + token.text.size(), number);
@@ -483,7 +487,7 @@ class Parser {
         ++i_;
         return e;
       }
-      case Kind::kFloat: {
+      case TokenKind::kFloat: {
         double number = 0;
         std::from_chars(token.text.data(), token.text.data() + token.text.size(), number);
         e->value = Value::Float(number);
@@ -531,7 +535,7 @@ class Parser {
       const Place place = Now().place;
       if (AtOp(".")) {
         ++i_;
-        if (Now().kind == Kind::kInteger) {
+        if (Now().kind == TokenKind::kInteger) {
           ExprPtr index = New(Expr::Kind::kIndex, place);
           index->parts.push_back(std::move(e));
           index->parts.push_back(TRY(Primary()));
@@ -575,7 +579,8 @@ class Parser {
     TRY(Need("("));
     while (!AtOp(")")) {
       if (AtOp("*") || AtOp("**")) return ErrorAt(Now().place, "* arguments are not offered");
-      if (Now().kind == Kind::kName && Ahead().kind == Kind::kOperator && Ahead().text == "=") {
+      if (Now().kind == TokenKind::kName && Ahead().kind == TokenKind::kOperator &&
+          Ahead().text == "=") {
         std::string name = TRY(NameToken());
         ++i_;
         e.named.emplace_back(std::move(name), TRY(Expression()));
@@ -613,9 +618,10 @@ class Parser {
         test->negate = EatName("not");
         test->name = TRY(NameToken());
         test->parts.push_back(std::move(e));
-        const bool argument = Now().kind == Kind::kString || Now().kind == Kind::kInteger ||
-                              Now().kind == Kind::kFloat || AtOp("[") || AtOp("{") ||
-                              (Now().kind == Kind::kName && !AtName("else") && !AtName("or") &&
+        const bool argument = Now().kind == TokenKind::kString ||
+                              Now().kind == TokenKind::kInteger ||
+                              Now().kind == TokenKind::kFloat || AtOp("[") || AtOp("{") ||
+                              (Now().kind == TokenKind::kName && !AtName("else") && !AtName("or") &&
                                !AtName("and") && !AtName("if") && !AtName("is") && !AtName("in") &&
                                !AtName("not") && !AtName("recursive"));
         if (AtOp("(")) {

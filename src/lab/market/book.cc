@@ -9,13 +9,9 @@
 namespace weir::market {
 
 namespace {
-constexpr int64_t kWhole = 1'000'000;
 
 Error Not(std::string what, std::string hint) {
   return Error(Code::kFailedPrecondition, std::move(what)).Hint(std::move(hint));
-}
-Error Wrong(std::string what, std::string hint) {
-  return Error(Code::kInvalidArgument, std::move(what)).Hint(std::move(hint));
 }
 
 template <class T>

@@ -7,7 +7,6 @@
 namespace weir::market {
 
 namespace {
-constexpr int64_t kWhole = 1'000'000;
 // Terms that a contract may add by renewing itself before this stops counting: far beyond
 // kLastYear.
 constexpr int kMaxRenewals = 1300;

@@ -11,11 +11,8 @@
 namespace weir::market {
 
 namespace {
-Error Wrong(std::string what, std::string hint = "") {
-  return Error(Code::kInvalidArgument, std::move(what)).Hint(std::move(hint));
-}
 
-std::string_view Trim(std::string_view s) {
+std::string_view Trimmed(std::string_view s) {
   while (!s.empty() && s.front() == ' ') s.remove_prefix(1);
   while (!s.empty() && s.back() == ' ') s.remove_suffix(1);
   return s;
@@ -24,12 +21,12 @@ std::string_view Trim(std::string_view s) {
 // Calls `each` for the trimmed parts of `text` between separators; no parts in an empty text.
 Status ForParts(std::string_view text, char separator,
                 const std::function<Status(std::string_view)>& each) {
-  text = Trim(text);
+  text = Trimmed(text);
   while (!text.empty()) {
     const size_t at = text.find(separator);
-    TRY(each(Trim(text.substr(0, at))));
+    TRY(each(Trimmed(text.substr(0, at))));
     if (at == text.npos) break;
-    text = Trim(text.substr(at + 1));
+    text = Trimmed(text.substr(at + 1));
   }
   return {};
 }
@@ -40,7 +37,7 @@ Result<std::pair<std::string_view, std::string_view>> Halves(std::string_view te
   const size_t at = text.find(middle);
   if (at == text.npos)
     return Wrong(fmt::format("{}: \"{}\" has no '{}'", field, text, middle), std::string(hint));
-  return std::pair(Trim(text.substr(0, at)), Trim(text.substr(at + 1)));
+  return std::pair(Trimmed(text.substr(0, at)), Trimmed(text.substr(at + 1)));
 }
 
 constexpr size_t kMaxParts = 600;
@@ -49,7 +46,7 @@ constexpr size_t kMaxParts = 600;
 Result<int64_t> ParseCount(std::string_view text, std::string_view field, int64_t low,
                            int64_t high) {
   int64_t n = 0;
-  const std::string_view t = Trim(text);
+  const std::string_view t = Trimmed(text);
   const auto [end, problem] = std::from_chars(t.data(), t.data() + t.size(), n);
   if (problem != std::errc() || end != t.data() + t.size() || t.empty())
     return Wrong(fmt::format("{}: \"{}\" is not a whole number", field, text.substr(0, 40)));
@@ -59,7 +56,7 @@ Result<int64_t> ParseCount(std::string_view text, std::string_view field, int64_
 }
 
 Result<int64_t> ParseShare(std::string_view text, std::string_view field) {
-  std::string_view t = Trim(text);
+  std::string_view t = Trimmed(text);
   if (!t.ends_with('%'))
     return Wrong(fmt::format("{}: \"{}\" has no unit", field, text.substr(0, 40)),
                  "write a share with its unit: 80%");
@@ -76,7 +73,7 @@ Result<int64_t> ParseShare(std::string_view text, std::string_view field) {
 std::string ShareText(int64_t ppm) { return AmountText({ppm * 100}) + "%"; }
 
 Result<bool> ParseYes(std::string_view text, std::string_view field) {
-  const std::string_view t = Trim(text);
+  const std::string_view t = Trimmed(text);
   if (t == "yes" || t == "true") return true;
   if (t == "no" || t == "false" || t.empty()) return false;
   return Wrong(fmt::format("{}: \"{}\" is neither yes nor no", field, text.substr(0, 40)));
@@ -181,7 +178,7 @@ struct RowPrice {
 
 // "$2.49/h", "$19.92/node/h", "1800EUR/month".
 Result<RowPrice> PriceCell(std::string_view cell) {
-  std::string text(Trim(cell));
+  std::string text(Trimmed(cell));
   RowPrice out{.unit = PriceUnit::kAcceleratorHour};
   const auto ends = [&](std::string_view end, PriceUnit unit) {
     if (!text.ends_with(end)) return false;
@@ -281,7 +278,7 @@ class Reader {
   std::string_view Cell(size_t row, const std::string& name) const {
     const auto it = columns_.find(Plain(name));
     if (it == columns_.end()) return "";
-    const std::string_view cell = Trim(t_.Cell(row, it->second));
+    const std::string_view cell = Trimmed(t_.Cell(row, it->second));
     return cell == "null" || cell == "n/a" || cell == "N/A" ? "" : cell;
   }
   Result<int64_t> Count(size_t row, const std::string& name, int64_t otherwise, int64_t low,

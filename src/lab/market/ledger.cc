@@ -14,7 +14,6 @@ namespace weir::market {
 namespace {
 __extension__ using Wide = __int128;
 constexpr int64_t kSecond = 1'000'000;
-constexpr int64_t kWhole = 1'000'000;
 
 struct Pool {
   std::string site, accelerator;

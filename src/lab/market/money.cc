@@ -42,6 +42,10 @@ std::string_view Trim(std::string_view s) {
 }
 }  // namespace
 
+Error Wrong(std::string what, std::string hint) {
+  return Error(Code::kInvalidArgument, std::move(what)).Hint(std::move(hint));
+}
+
 Money Scaled(Money amount, int64_t times, int64_t over) {
   CHECK(over > 0);
   const Wide product = Wide{amount.micro} * times;

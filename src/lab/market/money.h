@@ -21,6 +21,9 @@
 
 namespace weir::market {
 
+// What a document or a command may not say, and what to write instead.
+Error Wrong(std::string what, std::string hint = "");
+
 struct Money {
   int64_t micro = 0;
   constexpr auto operator<=>(const Money&) const = default;
@@ -31,6 +34,9 @@ struct Money {
   constexpr Money& operator-=(Money o) { return micro -= o.micro, *this; }
   double units() const { return static_cast<double>(micro) / 1e6; }  // for ratios and plots only
 };
+
+// Shares, ratios and rates are in millionths: this many are all of it.
+inline constexpr int64_t kWhole = 1'000'000;
 
 // The largest amount that a document may state, so that sums of a million of them hold.
 inline constexpr Money kMaxAmount = {4'000'000'000'000'000'000};

@@ -9,11 +9,6 @@ namespace weir::market {
 namespace {
 constexpr int kMaxTermMonths = 240;
 constexpr int64_t kMaxQuantity = 10'000'000;
-constexpr int64_t kWhole = 1'000'000;
-
-Error Wrong(std::string what, std::string hint) {
-  return Error(Code::kInvalidArgument, std::move(what)).Hint(std::move(hint));
-}
 
 Status ShareOk(int64_t ppm, std::string_view field) {
   if (ppm >= 0 && ppm <= kWhole) return {};

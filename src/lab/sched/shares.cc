@@ -7,40 +7,41 @@
 namespace weir::sched {
 namespace {
 
-struct Claim {
+struct ShareClaim {
   double guarantee, owed, weight, demand;
   double given = 0;
 };
 
 // Gives each claim want(i), or less in proportion when `left` does not suffice.
 template <class Want>
-void GiveInProportion(std::vector<Claim>* claims, double* left, Want want) {
+void GiveInProportion(std::vector<ShareClaim>* claims, double* left, Want want) {
   double sum = 0;
-  for (const Claim& c : *claims) sum += want(c);
+  for (const ShareClaim& c : *claims) sum += want(c);
   if (sum <= 0) return;
   const double part = std::min(1.0, *left / sum);
-  for (Claim& c : *claims) c.given += part * want(c);
+  for (ShareClaim& c : *claims) c.given += part * want(c);
   *left = std::max(0.0, *left - part * sum);
 }
 
 // Steps 1 to 3 among siblings.
-void Divide(std::vector<Claim>* claims, double capacity) {
+void Divide(std::vector<ShareClaim>* claims, double capacity) {
   double left = capacity;
-  GiveInProportion(claims, &left, [](const Claim& c) { return std::min(c.guarantee, c.demand); });
   GiveInProportion(claims, &left,
-                   [](const Claim& c) { return std::clamp(c.demand - c.given, 0.0, c.owed); });
+                   [](const ShareClaim& c) { return std::min(c.guarantee, c.demand); });
+  GiveInProportion(claims, &left,
+                   [](const ShareClaim& c) { return std::clamp(c.demand - c.given, 0.0, c.owed); });
   // The water level at which a claim is full, lowest first.
-  std::vector<Claim*> open;
+  std::vector<ShareClaim*> open;
   double weights = 0;
-  for (Claim& c : *claims) {
+  for (ShareClaim& c : *claims) {
     if (c.demand - c.given <= 0 || c.weight <= 0) continue;
     open.push_back(&c);
     weights += c.weight;
   }
-  std::stable_sort(open.begin(), open.end(), [](const Claim* a, const Claim* b) {
+  std::stable_sort(open.begin(), open.end(), [](const ShareClaim* a, const ShareClaim* b) {
     return (a->demand - a->given) / a->weight < (b->demand - b->given) / b->weight;
   });
-  for (Claim* c : open) {
+  for (ShareClaim* c : open) {
     const double share = std::min(c->demand - c->given, left * c->weight / weights);
     c->given += share;
     left -= share;
@@ -77,7 +78,7 @@ std::vector<double> Entitlements(const std::vector<ShareNode>& nodes, double cap
   }
   const auto divide = [&](const std::vector<int>& siblings, double own_demand, double own_guarantee,
                           double all) {
-    std::vector<Claim> claims;
+    std::vector<ShareClaim> claims;
     for (int i : siblings) {
       claims.push_back({guarantee[i], nodes[i].owed, nodes[i].weight, demand[i]});
     }

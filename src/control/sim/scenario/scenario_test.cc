@@ -68,12 +68,12 @@ loan_term = "30m"
   EXPECT_EQ(fleet->policy.loan_term, Duration::Minutes(30));
 }
 
-struct BadFile {
+struct FleetFile {
   const char* name;
   const char* text;
   const char* says;
 };
-class BadFleet : public testing::TestWithParam<BadFile> {};
+class BadFleet : public testing::TestWithParam<FleetFile> {};
 TEST_P(BadFleet, IsRefusedInOneSentence) {
   const auto fleet = ParseFleet(GetParam().text, "f.toml");
   ASSERT_FALSE(fleet);
@@ -83,31 +83,31 @@ TEST_P(BadFleet, IsRefusedInOneSentence) {
 INSTANTIATE_TEST_SUITE_P(
     Files, BadFleet,
     testing::Values(
-        BadFile{"NotToml", "name = \n", "f.toml:1:8"},
-        BadFile{"NoNodes", "name = \"a\"\n", "f.toml: the fleet has no nodes"},
-        BadFile{"UnknownKey", "[[nodes]]\ncuont = 3\ncount = 1\n",
+        FleetFile{"NotToml", "name = \n", "f.toml:1:8"},
+        FleetFile{"NoNodes", "name = \"a\"\n", "f.toml: the fleet has no nodes"},
+        FleetFile{"UnknownKey", "[[nodes]]\ncuont = 3\ncount = 1\n",
                 "f.toml:2: nodes[1].cuont is not a key; did you mean count?"},
-        BadFile{"WrongKind", "[[nodes]]\ncount = \"many\"\n",
+        FleetFile{"WrongKind", "[[nodes]]\ncount = \"many\"\n",
                 "f.toml:2: nodes[1].count is not a whole number"},
-        BadFile{"Absurd", "[[nodes]]\ncount = 1\nslots = 1000\n",
+        FleetFile{"Absurd", "[[nodes]]\ncount = 1\nslots = 1000\n",
                 "f.toml:3: nodes[1].slots is 1000, outside 1..64"},
-        BadFile{"Negative", "[[nodes]]\ncount = -4\n", "f.toml:2: nodes[1].count is -4, outside"},
-        BadFile{"BadDuration", "[[nodes]]\ncount = 1\n[assume]\nstart_base = 30\n",
+        FleetFile{"Negative", "[[nodes]]\ncount = -4\n", "f.toml:2: nodes[1].count is -4, outside"},
+        FleetFile{"BadDuration", "[[nodes]]\ncount = 1\n[assume]\nstart_base = 30\n",
                 "f.toml:4: assume.start_base is not a duration"},
-        BadFile{"TeamCycle",
+        FleetFile{"TeamCycle",
                 "[[nodes]]\ncount = 1\n[team.a]\nparent = \"b\"\n[team.b]\nparent = \"a\"\n",
                 "f.toml: the teams a, b are each other's parents"},
-        BadFile{"UnknownParent", "[[nodes]]\ncount = 1\n[team.a]\nparent = \"c\"\n",
+        FleetFile{"UnknownParent", "[[nodes]]\ncount = 1\n[team.a]\nparent = \"c\"\n",
                 "f.toml: team a has the parent \"c\", which is no team"},
-        BadFile{"TooMuchPromised",
+        FleetFile{"TooMuchPromised",
                 "[[nodes]]\ncount = 1\nslots = 8\n[team.a]\nguarantee_slots = 9\n",
                 "f.toml: the teams are guaranteed 9 slots, the fleet has 8"},
-        BadFile{"UnknownSite", "[[site]]\nname = \"x\"\n[[nodes]]\nsite = \"y\"\ncount = 1\n",
+        FleetFile{"UnknownSite", "[[site]]\nname = \"x\"\n[[nodes]]\nsite = \"y\"\ncount = 1\n",
                 "f.toml:4: nodes[1].site \"y\" is no [[site]]; there are: x"},
-        BadFile{"UnknownNode",
+        FleetFile{"UnknownNode",
                 "[[nodes]]\ncount = 1\n[[outage]]\nat = \"1h\"\nfor = \"1h\"\nnodes = [\"a/n7\"]\n",
                 "f.toml:6: outage[1].nodes has \"a/n7\", which is no node"},
-        BadFile{"UnknownPolicyOption", "[[nodes]]\ncount = 1\n[policy]\nloan_trem = \"3m\"\n",
+        FleetFile{"UnknownPolicyOption", "[[nodes]]\ncount = 1\n[policy]\nloan_trem = \"3m\"\n",
                 "f.toml: policy option loan_trem is not known"}),
     [](const auto& param) { return param.param.name; });
 
