@@ -49,6 +49,9 @@ endif()
 # arithmetic over plain containers. The kernels are both, and built twice.
 set(weir_sanitized base io wire kernels template grammar model serve compress train data guard)
 set(weir_built_twice kernels)
+# Tests of a folder with threads that have none of their own: not built with the thread sanitizer.
+set(weir_unthreaded_serve batch chat_output forward lora output_text prefix_tree reference_forward
+    sampler speculate step_times)
 
 # Most of what a file costs is templates that its neighbours instantiate too, so ./check and ./start
 # compile a folder's files together, some at a time: half the time of a build. A name in an anonymous
@@ -107,6 +110,11 @@ function(weir_library name)
   list(FILTER srcs EXCLUDE REGEX "(^|[_/])(test|fuzz|main)\\.cc$|_(test|fuzz|main)\\.cc$")
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  if(WEIR_SANITIZE STREQUAL "thread")
+    foreach(stem ${weir_unthreaded_${name}})
+      list(FILTER tests EXCLUDE REGEX "/${stem}_test\\.cc$")
+    endforeach()
+  endif()
   set(fuzzers ${all})
   list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
   list(TRANSFORM A_DEPS PREPEND weir_ OUTPUT_VARIABLE deps)

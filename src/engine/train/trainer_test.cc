@@ -119,31 +119,33 @@ TEST_F(TrainerTest, LossFallsOnATinyText) {
 }
 
 TEST_F(TrainerTest, PausedAtEveryStepGivesTheSameLossesBitForBit) {
-  for (const int world : {1, 2}) {
-    for (const Storage storage : {Storage::kF32, Storage::kBf16}) {
-      const std::string name = fmt::format("{}{}", world, storage == Storage::kBf16 ? "b" : "f");
-      Options whole = Base("whole" + name);
-      whole.storage = storage;
-      whole.steps = 5;
-      const Result<Summary> straight = Attempt(whole, world);
-      ASSERT_TRUE(straight) << straight.error().ToString();
-      Options paused = Base("paused" + name);
-      paused.storage = storage;
-      paused.steps = 5;
-      std::vector<double> losses;
-      for (int attempt = 0; attempt < 5; ++attempt) {
-        const Result<Summary> s = Attempt(paused, world, /*stop=*/true);  // stops after one step
-        ASSERT_TRUE(s) << s.error().ToString();
-        EXPECT_EQ(s->outcome, attempt < 4 ? Outcome::kStopped : Outcome::kDone);
-        losses.insert(losses.end(), s->losses.begin(), s->losses.end());
-      }
-      EXPECT_EQ(losses, straight->losses) << name;
-      // And so are the weights that come out.
-      const auto weights = [&](const Summary& s) {
-        return *io::Sha256OfFile(s.checkpoint + "/model.safetensors");
-      };
-      EXPECT_EQ(weights(*Attempt(paused, 1)), weights(*straight));
+  const struct {
+    int world;
+    Storage storage;
+  } rows[] = {{1, Storage::kF32}, {1, Storage::kBf16}, {2, Storage::kBf16}};
+  for (const auto& row : rows) {
+    const std::string name =
+        fmt::format("{}{}", row.world, row.storage == Storage::kBf16 ? "b" : "f");
+    Options whole = Base("whole" + name);
+    whole.storage = row.storage;
+    whole.steps = 3;
+    const Result<Summary> straight = Attempt(whole, row.world);
+    ASSERT_TRUE(straight) << straight.error().ToString();
+    Options paused = whole;
+    paused.out = Base("paused" + name).out;
+    std::vector<double> losses;
+    for (int attempt = 0; attempt < 3; ++attempt) {
+      const Result<Summary> s = Attempt(paused, row.world, /*stop=*/true);  // stops after one step
+      ASSERT_TRUE(s) << s.error().ToString();
+      EXPECT_EQ(s->outcome, attempt < 2 ? Outcome::kStopped : Outcome::kDone);
+      losses.insert(losses.end(), s->losses.begin(), s->losses.end());
     }
+    EXPECT_EQ(losses, straight->losses) << name;
+    // And so are the weights that come out.
+    const auto weights = [&](const Summary& s) {
+      return *io::Sha256OfFile(s.checkpoint + "/model.safetensors");
+    };
+    EXPECT_EQ(weights(*Attempt(paused, 1)), weights(*straight));
   }
 }
 
