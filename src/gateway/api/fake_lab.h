@@ -213,6 +213,7 @@ class FakeLab : public control::Lab {
   Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const override {
     if (sites_.count(which) == 0) return Error(Code::kNotFound, "no such site");
     return std::vector<wire::SiteCheck>{{"controller", true, true, "answers", ""}};
+  }
   Result<control::MarketState> ChangeMarket(const control::MarketChange& change,
                                             const control::Actor& actor) override {
     const std::lock_guard lock(mutex_);

@@ -89,7 +89,7 @@ std::string Path(const Frame& frame, const std::vector<std::pair<double, double>
   return d;
 }
 
-std::string Line(const Frame& frame, const Curve& curve) {
+std::string LineOf(const Frame& frame, const Curve& curve) {
   return fmt::format(
       "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"1.6\"{}>"
       "<title>{}</title></path>",
@@ -132,7 +132,7 @@ std::string LinePlot(const Axes& axes, const std::vector<Curve>& curves) {
   }
   const Frame frame(axes, x0, x1, y1);
   std::string out = frame.Begin();
-  for (const Curve& c : curves) out += Line(frame, c);
+  for (const Curve& c : curves) out += LineOf(frame, c);
   return out + "</svg>";
 }
 
@@ -160,7 +160,7 @@ std::string AreaPlot(const Axes& axes, const std::vector<Curve>& layers,
     out += fmt::format("<path d=\"{}Z\" fill=\"{}\"><title>{}</title></path>", Path(frame, outline),
                        layer.colour, EscapeHtml(layer.name));
   }
-  for (const Curve& line : lines) out += Line(frame, line);
+  for (const Curve& line : lines) out += LineOf(frame, line);
   return out + "</svg>";
 }
 
