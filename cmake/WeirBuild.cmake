@@ -54,14 +54,25 @@ set(weir_unthreaded_serve batch chat_output forward lora output_text prefix_tree
     sampler speculate step_times)
 
 # Most of what a file costs is templates that its neighbours instantiate too, so ./check and ./start
-# compile a folder's files together, some at a time: half the time of a build. A name in an anonymous
-# namespace is therefore used once in a folder. Kernels stay apart (each file has its own flags), and so
-# does wire (two kinds of JSON under one name).
+# compile the files of a folder together, ten at a time: half the time of a build. A name in an anonymous
+# namespace is therefore used once in a folder. Kernels stay apart (each file has its own flags), so does
+# wire (two kinds of JSON under one name), and so do files that instantiate codecs.
 function(weir_compile_together target name)
-  if(WEIR_TOGETHER AND NOT name MATCHES "^(kernels|wire)$")
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 10)
-    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # takes the files for headers
+  if(NOT WEIR_TOGETHER OR name MATCHES "^(kernels|wire)$")
+    return()
   endif()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)  # takes the files for headers
+  foreach(file ${ARGN})
+    cmake_path(GET file PARENT_PATH folder)
+    file(RELATIVE_PATH folder ${CMAKE_SOURCE_DIR}/src ${folder})
+    string(MAKE_C_IDENTIFIER "${folder}" folder)
+    if(NOT file MATCHES "(codec|messages)\\.cc$")
+      math(EXPR files_in_${folder} "${files_in_${folder}} + 1")
+      math(EXPR batch "${files_in_${folder}} / 10")
+      set_source_files_properties(${file} PROPERTIES UNITY_GROUP ${folder}_${batch})
+    endif()
+  endforeach()
 endfunction()
 
 # Headers that most files include and that cost seconds to read, compiled once for all folders of a
@@ -132,7 +143,7 @@ function(weir_library name)
       set(kind json)
     endif()
     weir_precompile(weir_${name} ${kind})
-    weir_compile_together(weir_${name} ${name})
+    weir_compile_together(weir_${name} ${name} ${srcs})
     if(NOT WEIR_SANITIZE)
       file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty_main.cc "int main() { return 0; }\n")
       add_executable(linkcheck_${name} ${CMAKE_CURRENT_BINARY_DIR}/empty_main.cc)
@@ -160,7 +171,7 @@ function(weir_library name)
     target_compile_options(${name}_test PRIVATE -O1)
     target_link_libraries(${name}_test PRIVATE weir_${name} GTest::gmock GTest::gtest_main)
     weir_precompile(${name}_test test)
-    weir_compile_together(${name}_test ${name})
+    weir_compile_together(${name}_test ${name} ${tests})
     if(WEIR_CHECK)
       add_test(NAME unit.${name} COMMAND ${CMAKE_SOURCE_DIR}/scripts/run_once.sh
                ${CMAKE_BINARY_DIR}/passed $<TARGET_FILE:${name}_test>)

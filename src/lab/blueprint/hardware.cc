@@ -49,9 +49,9 @@ double Accelerator::Flops(Precision p) const {
 
 namespace {
 
-constexpr double kT = 1e12, kG = 1e9, kGiB = 1024.0 * 1024 * 1024;
+constexpr double kT = 1e12, kG = 1e9, kGi = 1024.0 * 1024 * 1024;
 
-std::vector<Accelerator> MakePresets() {
+std::vector<Accelerator> MakeAccelerators() {
   std::vector<Accelerator> out;
   // Peaks and bandwidths are the vendors' spec sheets (dense, without sparsity); node power is the
   // vendors' figure for the whole node or rack at full load, divided by its accelerators.
@@ -64,7 +64,7 @@ std::vector<Accelerator> MakePresets() {
     a.bf16_flops = bf16 * kT;
     a.fp8_flops = fp8 * kT;
     a.fp4_flops = fp4 * kT;
-    a.memory_bytes = mem_gib * kGiB;
+    a.memory_bytes = mem_gib * kGi;
     a.memory_bytes_per_s = mem_gbs * kG;
     a.link_bytes_per_s = link_gbs * kG;
     a.nic_bytes_per_s = nic_gbs * kG;
@@ -138,7 +138,7 @@ std::vector<Accelerator> MakePresets() {
 }  // namespace
 
 const std::vector<Accelerator>& AcceleratorPresets() {
-  static const std::vector<Accelerator> presets = MakePresets();
+  static const std::vector<Accelerator> presets = MakeAccelerators();
   return presets;
 }
 
