@@ -53,11 +53,46 @@ Status Fill(const toml::table& table, std::string_view source, int depth, Node* 
   return {};
 }
 
+// The line of the first letter beyond ASCII that stands outside of quotes and comments, or 0. TOML
+// has none there, and this release of toml++ runs into undefined behaviour on some.
+int StrayLetter(std::string_view text) {
+  int line = 1;
+  char quote = 0;
+  bool comment = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      quote = 0;
+      comment = false;
+    } else if (comment) {
+      continue;
+    } else if (quote != 0) {
+      if (c == '\\' && quote == '"' && i + 1 < text.size() && text[i + 1] != '\n')
+        ++i;
+      else if (c == quote)
+        quote = 0;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#') {
+      comment = true;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return line;
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 Result<Node> ReadToml(std::string_view text, std::string_view source) {
   if (text.size() > kMostBytes)
     return Error(Code::kTooLarge, fmt::format("{}: more than {} MiB", source, kMostBytes >> 20));
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
+  if (const int line = StrayLetter(text); line > 0)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{}:{}: a letter beyond ASCII stands outside of quotes", source, line))
+        .Hint("quote it, or take it out");
   try {
     const toml::table root = toml::parse(text, source);
     Node out;
