@@ -62,7 +62,7 @@ class RegexMaker {
         std::vector<NodeId> all;
         for (const RegexNode& child : node.children) all.push_back(TRY(Inner(child)));
         return node.kind == RegexKind::kSequence ? rules_.Sequence(std::move(all))
-                                            : rules_.Choice(std::move(all));
+                                                 : rules_.Choice(std::move(all));
       }
       case RegexKind::kRepeat:
         return rules_.Repeat(TRY(Inner(node.children.front())), node.min, node.max);

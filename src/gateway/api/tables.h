@@ -7,10 +7,10 @@
 
 namespace weir::gateway {
 
-void AddLabRoutes(std::vector<Route>& all);    // lab, events, teams, slots, leases, loans, journal
-void AddWorkRoutes(std::vector<Route>& all);   // jobs, services
-void AddModelRoutes(std::vector<Route>& all);  // datasets, models, rollouts, pipelines
+void AddLabRoutes(std::vector<Route>& all);     // lab, events, teams, slots, leases, loans, journal
+void AddWorkRoutes(std::vector<Route>& all);    // jobs, services
+void AddModelRoutes(std::vector<Route>& all);   // datasets, models, rollouts, pipelines
 void AddMarketRoutes(std::vector<Route>& all);  // offers, contracts
-void AddAdminRoutes(std::vector<Route>& all);  // keys, whoami, version, health, metrics, document
+void AddAdminRoutes(std::vector<Route>& all);   // keys, whoami, version, health, metrics, document
 
 }  // namespace weir::gateway

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lab/blueprint/calibration.h"
 #include "base/csv.h"
+#include "lab/blueprint/calibration.h"
 
 namespace weir::blueprint {
 

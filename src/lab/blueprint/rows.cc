@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "lab/blueprint/collectives.h"
 #include "base/csv.h"
+#include "lab/blueprint/collectives.h"
 
 namespace weir::blueprint {
 

@@ -9,9 +9,9 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/csv.h"
 #include "base/random.h"
 #include "lab/blueprint/check_rows.h"
-#include "base/csv.h"
 #include "lab/blueprint/fit.h"
 
 namespace weir::blueprint {
