@@ -235,9 +235,20 @@ Status Validate(const Contract& c) {
   if (!c.start.is_set())
     return Error(Code::kInvalidArgument, fmt::format("{}: the start is missing", c.id))
         .Hint("write the first day as 2027-03-01");
+  if (c.renewals < 0 || c.renewals > kMaxRenewals || c.exit_cost > kMaxAmount ||
+      c.exit_cost < -kMaxAmount)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{}: its renewals or its exit cost are out of range", c.id))
+        .Hint("see docs/market.md for the fields of a contract");
+  const int first = MonthOf(Date::Of(kFirstYear, 1, 1)), last = MonthOf(Date::Of(kLastYear, 12, 1));
+  for (const SlaMonth& m : c.sla_months)
+    if (m.month < first || m.month > last || m.availability_ppm < 0 || m.availability_ppm > kWhole)
+      return Error(Code::kInvalidArgument,
+                   fmt::format("{}: a month's availability is out of range", c.id))
+          .Hint("months are counted from 1970-01, availability in millionths");
   int64_t sum = 0;
   for (const Delivery& d : c.deliveries) {
-    if (d.quantity < 1 || !d.promised.is_set())
+    if (d.quantity < 1 || d.quantity > c.quantity || !d.promised.is_set())
       return Error(Code::kInvalidArgument,
                    fmt::format("{}: a delivery needs a quantity and a promised day", c.id))
           .Hint("see docs/market.md for the fields of a contract");

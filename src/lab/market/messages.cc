@@ -78,6 +78,9 @@ Result<Book> ReadBook(std::string_view text, std::string_view source) {
   return book;
 }
 
-std::string WriteBook(const Book& b) { return wire::ToJson(b).dump(1) + "\n"; }
+// Text from outside may not be UTF-8; what is not is replaced, for a book must always be readable.
+std::string WriteBook(const Book& b) {
+  return wire::ToJson(b).dump(1, ' ', false, wire::Json::error_handler_t::replace) + "\n";
+}
 
 }  // namespace weir::market

@@ -27,11 +27,16 @@ Error Wrong(std::string what, std::string hint = "");
 struct Money {
   int64_t micro = 0;
   constexpr auto operator<=>(const Money&) const = default;
-  constexpr Money operator+(Money o) const { return {micro + o.micro}; }
-  constexpr Money operator-(Money o) const { return {micro - o.micro}; }
-  constexpr Money operator-() const { return {-micro}; }
-  constexpr Money& operator+=(Money o) { return micro += o.micro, *this; }
-  constexpr Money& operator-=(Money o) { return micro -= o.micro, *this; }
+  // Sums stop at the ends of the range: a book full of nonsense gives nonsense, and no more harm.
+  constexpr Money operator+(Money o) const {
+    int64_t sum = 0;
+    if (__builtin_add_overflow(micro, o.micro, &sum)) sum = micro < 0 ? -INT64_MAX : INT64_MAX;
+    return {sum};
+  }
+  constexpr Money operator-(Money o) const { return *this + -o; }
+  constexpr Money operator-() const { return {micro == INT64_MIN ? INT64_MAX : -micro}; }
+  constexpr Money& operator+=(Money o) { return *this = *this + o; }
+  constexpr Money& operator-=(Money o) { return *this = *this - o; }
   double units() const { return static_cast<double>(micro) / 1e6; }  // for ratios and plots only
 };
 

@@ -12,8 +12,9 @@ constexpr int64_t kMaxQuantity = 10'000'000;
 
 Status ShareOk(int64_t ppm, std::string_view field) {
   if (ppm >= 0 && ppm <= kWhole) return {};
-  return Wrong(fmt::format("{} is {}%, not between 0 and 100%", field, AmountText({ppm * 100}, 0)),
-               "write a share such as 80%");
+  return Wrong(
+      fmt::format("{} is {:g}%, not between 0 and 100%", field, static_cast<double>(ppm) / 1e4),
+      "write a share such as 80%");
 }
 
 std::string PercentText(int64_t ppm) { return AmountText({ppm * 100}, 0) + "%"; }
