@@ -46,7 +46,7 @@ void Begin(KvCache& cache, PrefixTree& tree, Seq& s, int root = 0) {
   for (const int32_t block : cache.Take(more)) s.blocks.push_back(block);
 }
 
-void Finish(PrefixTree& tree, Seq& s, int root = 0) {
+void FinishSeq(PrefixTree& tree, Seq& s, int root = 0) {
   tree.Insert(root, s.tokens, s.blocks, s.cursor);
   tree.InsertRest(root, s.tokens, s.blocks, s.cursor);
   tree.Release(s.blocks);
@@ -59,7 +59,7 @@ TEST(PrefixTree, FindsWholeBlocksAndTheRowsAfterThem) {
   Seq first{.tokens = Text(3 * kKvBlockTokens + 10)};
   Begin(cache, tree, first);
   const std::vector<int32_t> blocks = first.blocks;
-  Finish(tree, first);
+  FinishSeq(tree, first);
   EXPECT_EQ(cache.cached_blocks(), 4);
   EXPECT_EQ(tree.nodes(), 4);
 
@@ -93,8 +93,8 @@ TEST(PrefixTree, TwinsAreSwappedForTheFirst) {
   EXPECT_NE(a.blocks[2], b.blocks[2]);
   EXPECT_EQ(cache.free_blocks(), 16);
   tree.CheckInvariants();
-  Finish(tree, a);
-  Finish(tree, b);
+  FinishSeq(tree, a);
+  FinishSeq(tree, b);
   tree.CheckInvariants();
   EXPECT_EQ(cache.free_blocks() + cache.cached_blocks(), 20);
 }
@@ -106,7 +106,7 @@ TEST(PrefixTree, WhatIsUprootedStaysWithItsHoldersAlone) {
   Seq other{.tokens = Text(3 * kKvBlockTokens)};
   for (size_t i = 2 * kKvBlockTokens; i < other.tokens.size(); ++i) other.tokens[i] = 77;
   Begin(cache, tree, other);
-  Finish(tree, other);  // its third block hangs below the second of what follows
+  FinishSeq(tree, other);  // its third block hangs below the second of what follows
   Seq s{.tokens = longer};
   Begin(cache, tree, s);
   tree.Insert(0, s.tokens, s.blocks, s.cursor);
@@ -129,9 +129,9 @@ TEST(PrefixTree, EvictsTheLeastRecentlyUsedLeafAndNothingThatIsHeld) {
   PrefixTree tree(cache, 1);
   Seq old{.tokens = Text(4 * kKvBlockTokens)}, recent{.tokens = Text(4 * kKvBlockTokens, 50)};
   Begin(cache, tree, old);
-  Finish(tree, old);
+  FinishSeq(tree, old);
   Begin(cache, tree, recent);
-  Finish(tree, recent);
+  FinishSeq(tree, recent);
   EXPECT_EQ(tree.Evict(2), 2);
   EXPECT_EQ(tree.Find(0, recent.tokens).blocks.size(), 4u);
   EXPECT_EQ(tree.Find(0, old.tokens).blocks.size(), 2u) << "from its end";
@@ -140,7 +140,7 @@ TEST(PrefixTree, EvictsTheLeastRecentlyUsedLeafAndNothingThatIsHeld) {
   EXPECT_EQ(tree.Evict(100), 4);
   EXPECT_EQ(tree.nodes(), 2);
   tree.CheckInvariants();
-  Finish(tree, again);
+  FinishSeq(tree, again);
   EXPECT_EQ(tree.Evict(100), 4);
   EXPECT_EQ(cache.free_blocks(), 12);
 }
@@ -201,7 +201,7 @@ TEST(PrefixTree, AgreesWithAPlainListUnderRandomUse) {
         note(s);
         if (random.Chance(0.7)) {
           if (random.Chance(0.8)) {
-            Finish(tree, s);
+            FinishSeq(tree, s);
           } else {
             tree.Release(s.blocks);  // cancelled
           }
