@@ -50,7 +50,7 @@ endif()
 set(weir_sanitized base io wire kernels template grammar model serve compress train data guard)
 set(weir_built_twice kernels)
 # Tests of a folder with threads that have none of their own: not built with the thread sanitizer.
-set(weir_unthreaded_serve batch chat_output forward lora output_text prefix_tree reference_forward
+set(weir_unthreaded_serve batch chat_output forward lora output_text prefix_tree
     sampler speculate step_times)
 
 # Most of what a file costs is templates that its neighbours instantiate too, so ./check and ./start
