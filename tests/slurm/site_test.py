@@ -205,7 +205,7 @@ class SiteTest(unittest.TestCase):
             gone = sorted(leases)[0]
             job = [j["JobID"] for j in alpha.jobs("JobID", "Name", "State") if j["Name"].endswith("." + gone)][0]
             alpha.run("scancel", job)
-            lab.wait("its lease has ended", lambda: gone not in {l["id"] for l in lab.view()["leases"]}, 30)
+            lab.wait("its lease has ended", lambda: gone not in {l["id"] for l in lab.view()["leases"]}, 90)
             self.assertEqual(ask(), b"hello")
             lab.wait("there are two again", lambda: lab.service("hello")["ready"] == 2, 60)
             # A node dies under work: the gang ends as lost and runs again from its checkpoint elsewhere.
