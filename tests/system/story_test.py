@@ -95,7 +95,7 @@ class Story(unittest.TestCase):
         lab.wait("the trainer runs", lambda: lab.job("story-train")["phase"] == "running", 60)
         capacity = self.capacity()
         base = max(capacity / 5, 0.5)
-        before, surge, after = 8, 60, 12
+        before, surge, after = 15, 60, 20
         step_before = lab.job("story-train")["progress"]["step"]
         load = subprocess.Popen(
             [WEIR, "load", "--url", lab.url, "--model", "story", "--rate", f"{base:.2f}/s", "--for", f"{before + surge + after}s",
