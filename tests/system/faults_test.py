@@ -27,6 +27,16 @@ class Start(unittest.TestCase):
             self.assertEqual(second.returncode, 6)
             self.assertIn(str(lab.process.pid), sentence(second.stderr))
 
+    def test_no_thread_but_the_one_that_waits_for_it_takes_sigterm(self):
+        """A thread that a library starts before main() would take it too, and end the lab undrained."""
+        with Lab(["--empty"]) as lab:
+            takers = 0
+            for task in os.listdir(f"/proc/{lab.process.pid}/task"):
+                with open(f"/proc/{lab.process.pid}/task/{task}/status", encoding="ascii") as f:
+                    blocked = next(int(line.split()[1], 16) for line in f if line.startswith("SigBlk"))
+                takers += not blocked >> (signal.SIGTERM - 1) & 1
+            self.assertEqual(takers, 1)
+
     def test_a_taken_port_is_said_and_nothing_is_left_behind(self):
         with socket.socket() as taken, tempfile.TemporaryDirectory() as data:
             taken.bind(("127.0.0.1", 0))
@@ -283,7 +293,7 @@ class Curve(unittest.TestCase):
             with open(text, "w", encoding="utf-8") as f:
                 f.write(words * 3)
             train = [WEIR, "train", "--text", text, "--preset", "tiny", "--vocab", "400", "--steps", str(self.STEPS),
-                     "--seed", "7", "--checkpoint-interval", "1s"]
+                     "--seed", "7", "--checkpoint-interval", "1s", "--eval-every", "25"]
             lab.put("/api/v1/teams/research", {"name": "research", "class": "research", "guarantee_slots": 1})
             lab.put("/api/v1/teams/product", {"name": "product", "class": "product", "guarantee_slots": 3})
             lab.post("/api/v1/jobs", {"name": "learns", "team": "research", "command": train, "min_slots": 1, "max_slots": 4,
