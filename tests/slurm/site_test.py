@@ -203,7 +203,7 @@ class SiteTest(unittest.TestCase):
             self.assertTrue(all(l["slots"][0].startswith("alpha/") for l in leases.values()))
             # Slurm takes one away: the other answers, and a new one comes.
             gone = sorted(leases)[0]
-            job = [j["JobID"] for j in alpha.jobs("JobID", "Name", "State") if j["Name"].endswith("." + gone)][0]
+            job = [j["JobID"] for j in alpha.jobs("JobID", "Name", "State") if j["Name"].endswith("." + gone) and j["State"] == "RUNNING"][0]
             alpha.run("scancel", job)
             lab.wait("its lease has ended", lambda: gone not in {l["id"] for l in lab.view()["leases"]}, 90)
             self.assertEqual(ask(), b"hello")
