@@ -158,15 +158,15 @@ void Forward::Attention(int l, std::span<const Stretch> stretches, int64_t rows)
   kernels::ThreadPool* pool = PoolFor(rows * c.dim * (c.q_dim() + 2 * c.kv_dim()));
   input_.Prepare(row_pool, normed_.data(), rows, c.dim,
                  layer.q.form() | layer.k.form() | layer.v.form());
-  const kernels::Product products[] = {
-      {.weights = &layer.q, .input = &input_, .y = q_.data(), .bias = OrNull(layer.q_bias)},
-      {.weights = &layer.k, .input = &input_, .y = k_.data(), .bias = OrNull(layer.k_bias)},
-      {.weights = &layer.v, .input = &input_, .y = v_.data(), .bias = OrNull(layer.v_bias)}};
-  kernels::MatMul(pool, products);
+  Multiply(
+      pool, l, normed_.data(),
+      {{LoraSite::kQ,
+        {.weights = &layer.q, .input = &input_, .y = q_.data(), .bias = OrNull(layer.q_bias)}},
+       {LoraSite::kK,
+        {.weights = &layer.k, .input = &input_, .y = k_.data(), .bias = OrNull(layer.k_bias)}},
+       {LoraSite::kV,
+        {.weights = &layer.v, .input = &input_, .y = v_.data(), .bias = OrNull(layer.v_bias)}}});
   Expect(rows, {&layer.o});
-  Adapt(l, LoraSite::kQ, normed_.data(), c.dim, q_.data(), c.q_dim());
-  Adapt(l, LoraSite::kK, normed_.data(), c.dim, k_.data(), c.kv_dim());
-  Adapt(l, LoraSite::kV, normed_.data(), c.dim, v_.data(), c.kv_dim());
   if (!layer.q_norm.empty()) {
     kernels::HeadNorm(row_pool, layer.q_norm.data(), rows, c.heads, c.head_dim, c.q_dim(),
                       c.norm_eps, q_.data());
@@ -241,22 +241,27 @@ void Forward::Attend(int l, std::span<const Stretch> stretches) {
                   queries_);
 }
 
-void Forward::Adapt(int layer, LoraSite site, const float* x, int64_t in, float* y, int64_t out) {
-  if (!adapted_.empty()) AddLora(pool_, adapted_, layer, site, x, in, y, out, lora_scratch_);
+void Forward::Multiply(kernels::ThreadPool* pool, int layer, const float* x,
+                       std::initializer_list<LoraProduct> products) {
+  if (!adapted_.empty()) {
+    return MatMulAdapted(pool, products, adapted_, layer, x, input_.cols(), lora_scratch_);
+  }
+  products_.clear();
+  for (const LoraProduct& product : products) products_.push_back(product.base);
+  kernels::MatMul(pool, products_);
 }
 
 void Forward::Back(int layer, LoraSite site, const float* from, const kernels::PackedMatrix& w,
                    const std::vector<float>& bias, const std::vector<float>& norm, int64_t rows) {
   const int64_t dim = config_.dim;
   const bool direct = norm.empty();
-  const kernels::Product product[] = {
-      {.weights = &w,
-       .input = &input_,
-       .y = direct ? x_.data() : back_.data(),
-       .into = direct ? kernels::Into::kAccumulate : kernels::Into::kOverwrite,
-       .bias = OrNull(bias)}};
-  kernels::MatMul(PoolFor(rows * w.in() * w.out()), product);
-  Adapt(layer, site, from, w.in(), product[0].y, dim);
+  Multiply(PoolFor(rows * w.in() * w.out()), layer, from,
+           {{site,
+             {.weights = &w,
+              .input = &input_,
+              .y = direct ? x_.data() : back_.data(),
+              .into = direct ? kernels::Into::kAccumulate : kernels::Into::kOverwrite,
+              .bias = OrNull(bias)}}});
   if (direct) return;
   kernels::ThreadPool* pool = PoolFor(rows * dim);
   kernels::RmsNorm(pool, back_.data(), norm.data(), rows, dim, config_.norm_eps, back_.data(),
@@ -289,13 +294,10 @@ void Forward::FeedForward(int l, int64_t rows) {
   See(Slot::kGate, l, -1, normed_.data(), rows, c.dim);
   input_.Prepare(row_pool, normed_.data(), rows, c.dim,
                  layer.mlp.gate.form() | layer.mlp.up.form());
-  const kernels::Product products[] = {
-      {.weights = &layer.mlp.gate, .input = &input_, .y = gate_.data()},
-      {.weights = &layer.mlp.up, .input = &input_, .y = up_.data()}};
-  kernels::MatMul(PoolFor(2 * rows * c.dim * c.ffn_dim), products);
+  Multiply(PoolFor(2 * rows * c.dim * c.ffn_dim), l, normed_.data(),
+           {{LoraSite::kGate, {.weights = &layer.mlp.gate, .input = &input_, .y = gate_.data()}},
+            {LoraSite::kUp, {.weights = &layer.mlp.up, .input = &input_, .y = up_.data()}}});
   Expect(rows, {&layer.mlp.down});
-  Adapt(l, LoraSite::kGate, normed_.data(), c.dim, gate_.data(), c.ffn_dim);
-  Adapt(l, LoraSite::kUp, normed_.data(), c.dim, up_.data(), c.ffn_dim);
   Activate(rows, c.ffn_dim);
   See(Slot::kDown, l, -1, gate_.data(), rows, c.ffn_dim);
   input_.Prepare(PoolFor(rows * c.ffn_dim), gate_.data(), rows, c.ffn_dim, layer.mlp.down.form());

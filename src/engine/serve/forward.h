@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <vector>
 
@@ -80,7 +81,9 @@ class Forward {
   // x_ += w · from + bias, by way of a norm where there is one.
   void Back(int layer, LoraSite site, const float* from, const kernels::PackedMatrix& w,
             const std::vector<float>& bias, const std::vector<float>& norm, int64_t rows);
-  void Adapt(int layer, LoraSite site, const float* x, int64_t in, float* y, int64_t out);
+  // The products of x, with what adapters add to them.
+  void Multiply(kernels::ThreadPool* pool, int layer, const float* x,
+                std::initializer_list<LoraProduct> products);
   void Outputs(std::span<const Stretch> stretches, int64_t rows);
   void See(model::Slot slot, int layer, int expert, const float* x, int64_t rows, int64_t width);
   void Expect(int64_t rows, std::initializer_list<const kernels::PackedMatrix*> next);

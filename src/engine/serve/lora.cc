@@ -20,9 +20,6 @@ using Json = nlohmann::json;
 constexpr int kMaxRank = 1024;
 constexpr int64_t kMaxConfigBytes = 1 << 20;
 
-// Multiply-adds below which one thread is done before a second has woken up.
-constexpr int64_t kDeltaWorthSharing = 1 << 18;
-
 struct Settings {
   double rank = 0, alpha = 0;
   bool rank_stabilized = false;
@@ -203,24 +200,62 @@ Result<std::shared_ptr<const LoraAdapter>> LoraAdapter::Load(const std::string& 
   return std::shared_ptr<const LoraAdapter>(std::move(adapter));
 }
 
-void AddLora(kernels::ThreadPool* pool, std::span<const LoraRows> rows, int layer, LoraSite site,
-             const float* x, int64_t in, float* y, int64_t out, LoraScratch& scratch) {
-  for (const LoraRows& run : rows) {
-    if (run.adapter == nullptr || run.count == 0) continue;
-    const LoraAdapter::Pair& pair = run.adapter->At(layer, site);
-    if (pair.a.empty()) continue;
-    CHECK_MSG(pair.a.in() == in && pair.b.out() == out, "in {} {} out {} {}", pair.a.in(), in,
-              pair.b.out(), out);
-    const int64_t rank = pair.a.out();
-    scratch.t.resize(static_cast<size_t>(run.count * rank));
-    kernels::ThreadPool* shared = run.count * rank * in >= kDeltaWorthSharing ? pool : nullptr;
-    scratch.input.Prepare(shared, x + run.begin * in, run.count, in, pair.a.form());
-    kernels::MatMul(shared, {{{&pair.a, &scratch.input, scratch.t.data()}}});
-    for (float& t : scratch.t) t *= pair.scale;
-    scratch.middle.Prepare(shared, scratch.t.data(), run.count, rank, pair.b.form());
-    kernels::MatMul(
-        shared, {{{&pair.b, &scratch.middle, y + run.begin * out, kernels::Into::kAccumulate}}});
+void MatMulAdapted(kernels::ThreadPool* pool, std::span<const LoraProduct> products,
+                   std::span<const LoraRows> rows, int layer, const float* x, int64_t in,
+                   LoraScratch& scratch) {
+  // body(rows, product, pair) where there is something to add.
+  const auto each = [&](const auto& body) {
+    for (size_t run = 0; run < rows.size(); ++run) {
+      if (rows[run].adapter == nullptr || rows[run].count == 0) continue;
+      for (const LoraProduct& product : products) {
+        const LoraAdapter::Pair& pair = rows[run].adapter->At(layer, product.site);
+        if (!pair.a.empty()) body(run, product, pair);
+      }
+    }
+  };
+  // Everything that others point to gets its place first.
+  std::vector<kernels::InputForms> forms(rows.size(), 0);
+  size_t parts = 0;
+  int64_t size = 0;
+  each([&](size_t run, const LoraProduct& product, const LoraAdapter::Pair& pair) {
+    CHECK_MSG(pair.a.in() == in && pair.b.out() == product.base.weights->out(),
+              "in {} {} out {} {}", pair.a.in(), in, pair.b.out(), product.base.weights->out());
+    forms[run] |= pair.a.form();
+    ++parts;
+    size += rows[run].count * pair.a.out();
+  });
+  if (scratch.inputs.size() < rows.size()) scratch.inputs.resize(rows.size());
+  if (scratch.middles.size() < parts) scratch.middles.resize(parts);
+  if (scratch.t.size() < static_cast<size_t>(size)) scratch.t.resize(static_cast<size_t>(size));
+  for (size_t run = 0; run < rows.size(); ++run) {
+    if (forms[run] == 0) continue;
+    scratch.inputs[run].Prepare(pool, x + rows[run].begin * in, rows[run].count, in, forms[run]);
   }
+  scratch.narrow.clear();
+  for (const LoraProduct& product : products) scratch.narrow.push_back(product.base);
+  float* t = scratch.t.data();
+  each([&](size_t run, const LoraProduct&, const LoraAdapter::Pair& pair) {
+    scratch.narrow.push_back({.weights = &pair.a, .input = &scratch.inputs[run], .y = t});
+    t += rows[run].count * pair.a.out();
+  });
+  kernels::MatMul(pool, scratch.narrow);
+
+  scratch.wide.clear();
+  t = scratch.t.data();
+  each([&](size_t run, const LoraProduct& product, const LoraAdapter::Pair& pair) {
+    const int64_t rank = pair.a.out(), count = rows[run].count;
+    for (int64_t i = 0; i < count * rank; ++i) t[i] *= pair.scale;
+    kernels::Input& middle = scratch.middles[scratch.wide.size()];
+    middle.Prepare(pool, t, count, rank, pair.b.form());
+    t += count * rank;
+    kernels::Product delta = {.weights = &pair.b, .input = &middle, .y = product.base.y};
+    delta.into = kernels::Into::kAccumulate;
+    delta.y_stride = product.base.y_stride;
+    const int64_t stride = delta.y_stride == 0 ? pair.b.out() : delta.y_stride;
+    delta.y += rows[run].begin * stride;
+    scratch.wide.push_back(delta);
+  });
+  kernels::MatMul(pool, scratch.wide);
 }
 
 }  // namespace weir::serve

@@ -8,7 +8,11 @@
 // engine would not compute is refused by name: DoRA, biases, modules_to_save, matrices that this
 // model does not have, shapes that do not fit it.
 //
-// Threads: an adapter is immutable once loaded. AddLora writes only y.
+// Cost      two small products beside each of the base's: A shares the base's region of threads,
+// all
+//           B of one input come in a second one. So an adapter costs its bytes and its arithmetic,
+//           and four waits for the slowest thread in a layer.
+// Threads   an adapter is immutable once loaded.
 #pragma once
 
 #include <cstdint>
@@ -54,15 +58,24 @@ struct LoraRows {
   int64_t begin = 0, count = 0;
 };
 
-// Memory of AddLora, kept from call to call.
-struct LoraScratch {
-  kernels::Input input, middle;
-  std::vector<float> t;  // [count, rank]
+// A product of the base and the site that adapters correct it at.
+struct LoraProduct {
+  LoraSite site;
+  kernels::Product base;
 };
 
-// y[r, out] += scale * B (A x[r, in]) for every row named; the other rows stay as they are. What a
-// row gets does not depend on the others (packed.h).
-void AddLora(kernels::ThreadPool* pool, std::span<const LoraRows> rows, int layer, LoraSite site,
-             const float* x, int64_t in, float* y, int64_t out, LoraScratch& scratch);
+// Memory of MatMulAdapted, kept from call to call.
+struct LoraScratch {
+  std::vector<kernels::Input> inputs, middles;  // of runs; of runs and sites
+  std::vector<float> t;                         // each [count, rank]
+  std::vector<kernels::Product> narrow, wide;   // the base's and by A; by B
+};
+
+// The products of x[r, in] with the base, all of it, and for every row named also
+// y[r, out] += scale * B (A x[r, in]); the other rows get the base alone. What a row gets does not
+// depend on the others (packed.h).
+void MatMulAdapted(kernels::ThreadPool* pool, std::span<const LoraProduct> products,
+                   std::span<const LoraRows> rows, int layer, const float* x, int64_t in,
+                   LoraScratch& scratch);
 
 }  // namespace weir::serve

@@ -45,6 +45,8 @@ TEST(LoraAdapter, RefusesWhatItWouldNotComputeByName) {
   expect("holds no tensor", plain, {});
 }
 
+// The same row comes out the same whatever the other rows are: alone, with them, and on two
+// threads.
 TEST(LoraAdapter, AddsScaleTimesBTimesAToItsRowsAlone) {
   const auto model = RandomModel(1);
   const io::TempDir dir = *io::TempDir::Create();
@@ -54,26 +56,50 @@ TEST(LoraAdapter, AddsScaleTimesBTimesAToItsRowsAlone) {
   EXPECT_FLOAT_EQ(pair.scale, static_cast<float>(16 / std::sqrt(8.0)));
   Random random(4);
   const int64_t in = 96, out = 64, rows = 11;
-  std::vector<float> x(static_cast<size_t>(in * rows)), y(static_cast<size_t>(out * rows), 0.5f);
+  std::vector<float> x(static_cast<size_t>(in * rows)), w(static_cast<size_t>(in * out));
   for (float& v : x) v = static_cast<float>(random.Normal());
-  const LoraRows runs[] = {{adapter.get(), 1, 2}, {adapter.get(), 5, 6}};
+  for (float& v : w) v = static_cast<float>(0.1 * random.Normal());
+  const auto base = kernels::PackedMatrix::Pack(nullptr, {model::DType::kF32, w.data(), out, in});
   LoraScratch scratch;
-  AddLora(nullptr, runs, 1, LoraSite::kDown, x.data(), in, y.data(), out, scratch);
+  const auto run = [&](kernels::ThreadPool* pool, std::span<const LoraRows> runs, int64_t first,
+                       int64_t count) {
+    kernels::Input input;
+    input.Prepare(pool, &x[static_cast<size_t>(first * in)], count, in, base.form());
+    std::vector<float> to(static_cast<size_t>(count * out), 0.5f);
+    const LoraProduct product[] = {
+        {LoraSite::kDown,
+         {.weights = &base, .input = &input, .y = to.data(), .into = kernels::Into::kAccumulate}}};
+    MatMulAdapted(pool, product, runs, 1, &x[static_cast<size_t>(first * in)], in, scratch);
+    return to;
+  };
+  const LoraRows runs[] = {{adapter.get(), 1, 2}, {adapter.get(), 5, 6}};
+  const std::vector<float> y = run(nullptr, runs, 0, rows);
+  kernels::ThreadPool pool(2);
+  EXPECT_EQ(run(&pool, runs, 0, rows), y);
+  for (int64_t r = 0; r < rows; ++r) {
+    const bool adapted = (r >= 1 && r < 3) || r >= 5;
+    const LoraRows alone[] = {{adapted ? adapter.get() : nullptr, 0, 1}};
+    const auto row = y.begin() + r * out;
+    EXPECT_EQ(run(nullptr, alone, r, 1), std::vector<float>(row, row + out)) << "row " << r;
+  }
   const std::vector<double> a = Dense(dir.path(), "layers.1.mlp.down_proj.lora_A.weight"),
                             b = Dense(dir.path(), "layers.1.mlp.down_proj.lora_B.weight");
   double worst = 0;
   for (int64_t r = 0; r < rows; ++r) {
     const bool adapted = (r >= 1 && r < 3) || r >= 5;
     for (int64_t o = 0; o < out; ++o) {
-      double sum = 0;
+      double sum = 0, plain = 0.5;
+      for (int64_t i = 0; i < in; ++i)
+        plain += static_cast<double>(w[static_cast<size_t>(o * in + i)]) *
+                 x[static_cast<size_t>(r * in + i)];
       for (int64_t k = 0; adapted && k < 8; ++k) {
         double t = 0;
         for (int64_t i = 0; i < in; ++i)
           t += a[static_cast<size_t>(k * in + i)] * x[static_cast<size_t>(r * in + i)];
         sum += b[static_cast<size_t>(o * 8 + k)] * t;
       }
-      worst =
-          std::max(worst, std::fabs(0.5 + pair.scale * sum - y[static_cast<size_t>(r * out + o)]));
+      worst = std::max(worst,
+                       std::fabs(plain + pair.scale * sum - y[static_cast<size_t>(r * out + o)]));
     }
   }
   fmt::print("largest difference {:.2g}\n", worst);
