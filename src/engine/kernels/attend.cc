@@ -185,7 +185,9 @@ void RunTile(const AttendHow& how, const Tile& tile) {
   // Row i * group + j: query i, the j-th of the tile's heads.
   for (int64_t i = 0; i < tile.count; ++i) {
     const float* from = query.q + (tile.first + i) * how.q_stride + first_head * dim;
-    for (int64_t e = 0; e < group * dim; ++e) q[i * group * dim + e] = from[e] * scale;
+    float* to = q + i * group * dim;
+    std::memcpy(to, from, static_cast<size_t>(group * dim) * sizeof(float));
+    t.scale(to, group * dim, scale);
   }
   std::memset(out, 0, static_cast<size_t>(rows * width) * sizeof(float));
   std::fill_n(largest, rows, kMinusInfinity);
@@ -242,8 +244,8 @@ void RunTile(const AttendHow& how, const Tile& tile) {
     float* to = query.out + (tile.first + i) * how.out_stride + first_head * dim;
     for (int64_t j = 0; j < group; ++j) {
       const int64_t r = i * group + j;
-      const float inverse = 1.0f / sums[r];
-      for (int64_t d = 0; d < dim; ++d) to[j * dim + d] = out[r * width + d] * inverse;
+      t.scale(out + r * width, dim, 1.0f / sums[r]);
+      std::memcpy(to + j * dim, out + r * width, static_cast<size_t>(dim) * sizeof(float));
     }
   }
 }
