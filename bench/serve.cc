@@ -200,15 +200,18 @@ std::vector<int32_t> Prompt(Random& random, int tokens) {
 
 using Requests = std::vector<BenchRequest>;
 
-// From the first token of any to the last of all: tokens that came in between, a second.
+// Tokens a second while all streams decode: from when the last of them began until the first of
+// them is done. (Prompts that are still computed then would be counted as decoding.)
 double TokensPerSecond(const std::vector<Timing>& timings) {
-  double first = timings[0].first_ms, last = 0, tokens = 0;
+  double begin = 0, end = timings[0].last_ms(), tokens = 0;
   for (const Timing& t : timings) {
-    first = std::min(first, t.first_ms);
-    last = std::max(last, t.last_ms);
-    tokens += t.tokens - 1;
+    begin = std::max(begin, t.first_ms());
+    end = std::min(end, t.last_ms());
   }
-  return 1000 * tokens / (last - first);
+  for (const Timing& t : timings) {
+    for (const double at : t.token_ms) tokens += at > begin && at <= end ? 1 : 0;
+  }
+  return end > begin ? 1000 * tokens / (end - begin) : 0;
 }
 
 struct Both {
@@ -236,9 +239,9 @@ double Goodput(const Requests& requests, const std::vector<Timing>& timings) {
   for (size_t i = 0; i < requests.size(); ++i) {
     const Timing& t = timings[i];
     last = std::max(last, requests[i].at_ms);
-    if (t.tokens < requests[i].max_tokens) continue;
-    const double ttft = t.first_ms - requests[i].at_ms;
-    const double tpot = t.tokens > 1 ? (t.last_ms - t.first_ms) / (t.tokens - 1) : 0;
+    if (t.tokens() < requests[i].max_tokens) continue;
+    const double ttft = t.first_ms() - requests[i].at_ms;
+    const double tpot = t.tokens() > 1 ? (t.last_ms() - t.first_ms()) / (t.tokens() - 1) : 0;
     good += ttft <= kGoodTtftMs && tpot <= kGoodTpotMs ? 1 : 0;
   }
   return 1000 * good / last;
@@ -297,7 +300,7 @@ Status ServingSection(const Flags& flags, const std::string& section) {
     if (streams < 1 || streams > kSequences) {
       return Error(Code::kInvalidArgument, "a batch of 1 to 32 streams");
     }
-    const Both b = TRY(Alternate(flags, *ours, peer.get(), batch(streams, 24), TokensPerSecond));
+    const Both b = TRY(Alternate(flags, *ours, peer.get(), batch(streams, 32), TokensPerSecond));
     const double by_arithmetic = operations / (2 * (work.matrix_values + work.head_values));
     Report(flags, fmt::format("{} streams", streams), "tokens/s", b.ours, b.theirs,
            std::min(by_arithmetic, streams * limits.bytes_per_second / work.matrix_bytes));
@@ -307,7 +310,7 @@ Status ServingSection(const Flags& flags, const std::string& section) {
       return Requests{{0, Prompt(random, 512), 1}};
     };
     const Both b = TRY(Alternate(flags, *ours, peer.get(), one, [](const auto& timings) {
-      return 512'000 / timings[0].first_ms;
+      return 512'000 / timings[0].first_ms();
     }));
     Report(flags, "prefill 512", "tokens/s", b.ours, b.theirs,
            operations / (2 * (work.matrix_values + work.head_values / 512)));
@@ -327,7 +330,7 @@ Status ServingSection(const Flags& flags, const std::string& section) {
     fewer.rounds = std::min(flags.rounds, peer ? 1 : flags.rounds);  // the peer takes a minute
     const Both b = TRY(Alternate(fewer, *ours, peer.get(), clients, [](const auto& timings) {
       double last = 0;
-      for (const Timing& t : timings) last = std::max(last, t.last_ms);
+      for (const Timing& t : timings) last = std::max(last, t.last_ms());
       return last / 1000;
     }));
     Report(flags, "16 x 512 shared", "s", b.ours, b.theirs);
@@ -355,7 +358,7 @@ Status ServingSection(const Flags& flags, const std::string& section) {
       const std::vector<Timing> timings = TRY(ours->Run(list));
       std::vector<double> waits;
       for (size_t i = 0; i < list.size(); ++i) {
-        if (list[i].prompt.size() == 48) waits.push_back(timings[i].first_ms - list[i].at_ms);
+        if (list[i].prompt.size() == 48) waits.push_back(timings[i].first_ms() - list[i].at_ms);
       }
       if (waits.size() != shorts) std::abort();
       return Quantile(waits, 0.99) / 1000;
@@ -452,18 +455,19 @@ Status Overheads(const Flags& flags) {
   TRY(WriteAdapter(folder.path(), model->config()));
   serve::EngineOptions options = Options(flags);
   options.adapters = {{"a", folder.path()}};
+  options.prefix_cache = false;  // both sides compute the prompts that they share
   const auto engine = TRY(serve::Engine::Create(model, options, clock));
   const auto eight = [](uint64_t round) {
     Random random(round);
     Requests list;
-    for (int i = 0; i < 8; ++i) list.push_back({0, Prompt(random, 16), 24});
+    for (int i = 0; i < 8; ++i) list.push_back({0, Prompt(random, 16), 32});
     return list;
   };
   const auto plain = bench::OurRunner(*engine);
   const auto judged = bench::OurRunner(*engine, {.logprobs = 5});
   const auto adapted = bench::OurRunner(*engine, {.adapter = "a"});
   serve::OutputConstraints forms(model->tokenizer());
-  // An array that 24 tokens do not end.
+  // An array that 32 tokens do not end.
   const auto form =
       TRY(forms.For({.kind = wire::OutputFormat::Kind::kJsonSchema,
                      .text = R"({"type":"array","minItems":99,"items":{"type":"object",)"

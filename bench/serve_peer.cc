@@ -41,10 +41,7 @@ class Ours : public Runner {
       ask.sampling.temperature = 0;
       ask.ignore_eos = true;
       const Result<uint64_t> id = engine_.Submit(std::move(ask), [&, i](const serve::Event& event) {
-        Timing& t = timings[i];
-        t.last_ms = since();
-        if (t.tokens == 0) t.first_ms = t.last_ms;
-        t.tokens = static_cast<int>(event.completion_tokens);
+        timings[i].token_ms.resize(static_cast<size_t>(event.completion_tokens), since());
         if (!event.last) return;
         const std::lock_guard lock(mutex);
         --left;
@@ -103,7 +100,7 @@ class Peer : public Runner {
     const nlohmann::json answer = TRY(Ask({{"op", "run"}, {"requests", list}}));
     std::vector<Timing> timings;
     for (const nlohmann::json& t : answer["requests"]) {
-      timings.push_back({t["first_ms"], t["last_ms"], t["tokens"]});
+      timings.push_back({t["token_ms"].get<std::vector<double>>()});
     }
     return timings;
   }

@@ -1,5 +1,5 @@
 // The two engines that bench/serve compares, under one interface: a list of requests in, when each
-// got its first and its last token out.
+// of their tokens came out.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,10 @@ struct BenchRequest {
   int max_tokens = 1;
 };
 struct Timing {
-  double first_ms = 0, last_ms = 0;  // since the run began
-  int tokens = 0;
+  std::vector<double> token_ms;  // since the run began
+  int tokens() const { return static_cast<int>(token_ms.size()); }
+  double first_ms() const { return token_ms.empty() ? 0 : token_ms.front(); }
+  double last_ms() const { return token_ms.empty() ? 0 : token_ms.back(); }
 };
 
 class Runner {

@@ -2,7 +2,7 @@
 //
 //   {"op":"load","model":PATH,"threads":N,"sequences":N,"context":TOKENS}   -> {"ok":true}
 //   {"op":"run","requests":[{"at_ms":0,"prompt":[ids],"max_tokens":N},...]}
-//       -> {"requests":[{"first_ms":..,"last_ms":..,"tokens":N},...]}   milliseconds since the run began
+//       -> {"requests":[{"token_ms":[..]},...]}   when each token came, since the run began
 //
 // Requests are answered greedily, as many at once as there are sequences, batched by llama.cpp in one
 // context; later ones wait. A request's clock begins at its at_ms, also while it waits.
@@ -39,13 +39,12 @@ async function answer(request, began) {
     const wait = request.at_ms - (performance.now() - began);
     if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
     const sequence = await take();
-    const out = {first_ms: 0, last_ms: 0, tokens: 0};
+    const out = {token_ms: []};
     try {
         for await (const token of sequence.evaluate(request.prompt, {temperature: 0, yieldEogToken: true})) {
             void token;
-            out.last_ms = performance.now() - began;
-            if (out.tokens++ === 0) out.first_ms = out.last_ms;
-            if (out.tokens >= request.max_tokens) break;
+            out.token_ms.push(performance.now() - began);
+            if (out.token_ms.length >= request.max_tokens) break;
         }
         await sequence.clearHistory();
     } finally {
