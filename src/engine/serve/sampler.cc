@@ -251,9 +251,14 @@ void Sampler::Adjust(std::span<float> logits, TokenMask allowed) const {
   for (size_t begin = 0; begin < logits.size(); begin += 64) {
     const uint64_t word = begin / 64 < allowed.size() ? allowed[begin / 64] : 0;
     if (word == ~uint64_t{0}) continue;
-    const size_t end = std::min(begin + 64, logits.size());
-    for (size_t i = begin; i < end; ++i) {
-      if ((word >> (i - begin) & 1) == 0) logits[i] = kMinusInfinity;
+    const std::span<float> some =
+        logits.subspan(begin, std::min<size_t>(64, logits.size() - begin));
+    if (word == 0) {  // most of a form's words, where punctuation must come
+      std::fill(some.begin(), some.end(), kMinusInfinity);
+      continue;
+    }
+    for (size_t i = 0; i < some.size(); ++i) {
+      if ((word >> i & 1) == 0) some[i] = kMinusInfinity;
     }
   }
 }
