@@ -171,7 +171,7 @@ struct Action {
 // What keeps a waiting job or a wanted replica from starting: all blockers, not the first.
 struct Blocker {
   // quota, capacity, gang, type, topology, reservation, order, budget, lent, health, backoff,
-  // floor, draining, lend_limit
+  // floor, draining, lend_limit, cost
   std::string kind;
   std::string text;    // a sentence with the numbers
   std::string remedy;  // what would change it

@@ -121,6 +121,7 @@ TEST(Decide, AForecastStopsNobodyWhileThereIsRoom) {
     EXPECT_EQ(w.s.loans.size(), foreseen > 10 ? 1u : 0u)
         << "one replica serves ten a second, at seven another is wanted\n"
         << w.LastLog();
+    EXPECT_TRUE(Blocks(w.last, w.s.services[0].service.id, "cost")) << "one more is not worth it";
   }
 }
 

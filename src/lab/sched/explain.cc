@@ -58,12 +58,12 @@ std::optional<Duration> UntilFreed(const World& world, const Sight& sight, int64
   for (const PoolId p : sight.suits) {
     int64_t freed = 0;
     std::vector<std::string> names;
-    for (const auto& [end, id] : world.ends()[p]) {
-      freed += SlotsIn(world.job(id).places);
-      if (names.size() < kWaitsForShown) names.push_back(world.JobName(id));
+    for (const EndRow& end : world.ends()[p]) {
+      freed += end.slots;
+      if (names.size() < kWaitsForShown) names.push_back(world.JobName(end.job));
       if (freed < missing) continue;
-      if (!soonest || Left(world, end) < *soonest) {
-        soonest = Left(world, end);
+      if (!soonest || Left(world, end.at) < *soonest) {
+        soonest = Left(world, end.at);
         *who = names;
       }
       break;
@@ -265,6 +265,22 @@ void ExplainWaiting(World& world, const Notes& notes, JobId id, Explanation* e) 
       }
     }
   }
+  if (note.costs_slot_s > 0) {
+    const double missing_s = (note.costs_slot_s - note.paid_slot_s) / static_cast<double>(m);
+    Say(e, "cost",
+        fmt::format("room for it would cost others {:.3g} slot-seconds of work, and its waiting "
+                    "has cost {:.3g} so far: nobody is stopped for it before that is as much",
+                    note.costs_slot_s, note.paid_slot_s),
+        fmt::format("wait {} more, or until others have saved; or raise guarantee_slots of team "
+                    "{}: what is guaranteed is given back at once",
+                    Human(Duration::FromSeconds(std::clamp(missing_s, 1.0, 1e9))), team));
+  } else if (note.loses_too_much >= 0 && world.HasJob(note.loses_too_much)) {
+    Say(e, "cost",
+        fmt::format("room for it would cost {} more than {:.3g} of the time that it has run, which "
+                    "is the most that research takes from research",
+                    world.JobName(note.loses_too_much), world.policy().lose_share),
+        fmt::format("wait until that one has saved, or raise guarantee_slots of team {}", team));
+  }
   if (!turn.WithinShare(a, m) && !turn.Guaranteed(a, m)) {
     Say(e, "quota",
         fmt::format(
@@ -416,6 +432,16 @@ std::optional<Explanation> ExplainService(const World& world, const Notes& notes
                           std::max<int64_t>(spec.slots_per_replica, 1), world.out_on_loan())
             : note.refused,
         "raise lend_limit_slots or loan_limit_slots, or the product team's guarantee");
+  }
+  if (note.not_pressing > 0) {
+    const Duration lasts = policy.surge_after + s.replica_startup;
+    Say(&e, "cost",
+        fmt::format("{} more replicas would need running jobs to stop, which is not worth it yet: "
+                    "used to the full, those that there are do; jobs are stopped once the demand "
+                    "has lasted as long as a replica takes to start, {}",
+                    note.not_pressing, Human(lasts)),
+        "none needed: they start at once on slots that come free; or raise the product team's "
+        "guarantee_slots");
   }
   if (s.service.shed_above_tier > 0) {
     Say(&e, "capacity",

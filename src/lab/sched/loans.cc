@@ -167,14 +167,19 @@ std::vector<LoanShare> SharesOf(const Plan& plan, const std::vector<Lent>& lent,
   return out;
 }
 
-std::string WhyRefused(const Plan& plan, int64_t refused, int64_t r) {
+// `only_queue`: of them, those that only the queue of now asks for.
+std::string WhyRefused(const Plan& plan, int64_t refused, int64_t only_queue, int64_t r) {
   return fmt::format(
       "{} replicas of {} slots are refused a loan: {} slots are out on loan{}, and no other job "
-      "may give any within lend limits and minimum run times",
+      "may give any within lend limits and minimum run times{}",
       refused, r, plan.world.out_on_loan(),
       plan.policy.loan_limit_slots < 0
           ? ""
-          : fmt::format(" of at most {}", plan.policy.loan_limit_slots));
+          : fmt::format(" of at most {}", plan.policy.loan_limit_slots),
+      only_queue <= 0 ? ""
+                      : fmt::format("; for {} of them, which only serve off a queue, jobs are "
+                                    "shrunk but none is paused: it is not worth that",
+                                    only_queue));
 }
 
 }  // namespace
@@ -287,7 +292,10 @@ int64_t OpenLoans(Plan* plan, ServicePlan* s, int64_t n, int64_t pressing, int64
       plan->turn.StartReplica(s->id, PlacesOf(std::move(slots)), opened[at / chunk], reason);
     }
   }
-  if (pressing > 0) s->note->refused = WhyRefused(*plan, pressing, r);
+  if (pressing > 0) {
+    const int64_t only_queue = pressing - std::max<int64_t>(lasting, 0);
+    s->note->refused = WhyRefused(*plan, pressing, only_queue, r);
+  }
   return wanted - n;
 }
 

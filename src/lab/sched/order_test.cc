@@ -2,6 +2,7 @@
 // limits, elastic sizes, what explains them and what would happen.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <map>
@@ -216,6 +217,11 @@ TEST(Order, WorkIsLostOnlyForAJobWhoseWaitingHasCostAsMuch) {
   const JobId waits = t.Submit(2, 100);
   t.Decide([](JobId) { return Duration::Seconds(100); });
   EXPECT_EQ(t.world.job(0).phase, RunPhase::kRunning);
+  const Explanation why = ExplainJob(t.world, t.weir.notes(), waits);
+  const auto cost = std::find_if(why.blockers.begin(), why.blockers.end(),
+                                 [](const Blocker& b) { return b.kind == "cost"; });
+  ASSERT_NE(cost, why.blockers.end());
+  EXPECT_NE(cost->text.find("slot-seconds"), std::string::npos) << cost->text;
   // 8 slots x (600 + 60 + waited) s are lost, 2 slots x waited are paid; a checkpoint changes that.
   t.now = t.now + Duration::Seconds(300);
   Job row = t.world.job(0);

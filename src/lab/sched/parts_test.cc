@@ -1,12 +1,14 @@
-// The small parts: shares, sizing, forecast, placement, the table of options.
+// The small parts: ordered blocks, shares, sizing, forecast, the table of options.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "base/random.h"
+#include "lab/sched/block_set.h"
 #include "lab/sched/forecast.h"
 #include "lab/sched/policy.h"
 #include "lab/sched/shares.h"
@@ -14,6 +16,42 @@
 
 namespace weir::sched {
 namespace {
+
+TEST(BlockSet, IsAnOrderedSet) {
+  Random random(5);
+  for (const uint64_t numbers : {20, 400, 5000}) {  // within a block, a few, many
+    BlockSet<int> blocks;
+    std::set<int> model;
+    for (int step = 0; step < 30'000; ++step) {
+      const int n = static_cast<int>(random.Below(numbers));
+      const bool grows = step / 5000 % 2 == 0;  // fills and empties in turns
+      if (random.Chance(grows ? 0.7 : 0.3)) {
+        ASSERT_EQ(blocks.insert(n), model.insert(n).second);
+      } else {
+        ASSERT_EQ(blocks.erase(n), model.erase(n) == 1);
+      }
+      ASSERT_EQ(blocks.size(), model.size());
+      const auto low = model.lower_bound(n), high = model.upper_bound(n);
+      ASSERT_EQ(blocks.lower_bound(n) == blocks.end(), low == model.end());
+      ASSERT_EQ(blocks.upper_bound(n) == blocks.end(), high == model.end());
+      if (low != model.end()) {
+        ASSERT_EQ(*blocks.lower_bound(n), *low);
+      }
+      if (high != model.end()) {
+        ASSERT_EQ(*blocks.upper_bound(n), *high);
+      }
+      ASSERT_EQ(blocks.contains(n), model.contains(n));
+      if (step % 500 == 0) {
+        ASSERT_TRUE(std::equal(blocks.begin(), blocks.end(), model.begin(), model.end()));
+      }
+    }
+    const BlockSet<int> copy = blocks;
+    blocks.clear();
+    EXPECT_TRUE(blocks.empty());
+    EXPECT_TRUE(blocks.begin() == blocks.end());
+    EXPECT_TRUE(std::equal(copy.begin(), copy.end(), model.begin(), model.end()));
+  }
+}
 
 TEST(Shares, GuaranteeFirstThenByWeight) {
   const auto x = Entitlements({{-1, 4, 1, 0, 10}, {-1, 0, 2, 0, 10}}, 10);

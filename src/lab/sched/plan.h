@@ -32,6 +32,10 @@ struct JobNote {
   Time reserved;        // the slots that it needs are kept for it from then on; 0 = not
   std::vector<JobId>
       waits_for;  // whose slots those are, first to end first; at most kWaitsForShown
+  // Work that others would lose for it, at the least, and what its own waiting has cost so far:
+  // nobody is stopped for it before that is as much. 0 = it did not come to that.
+  double costs_slot_s = 0, paid_slot_s = 0;
+  JobId loses_too_much = -1;  // ... or that one would lose more than lose_share of its run
 };
 inline constexpr size_t kWaitsForShown = 8;
 struct ServiceNote {
@@ -39,7 +43,8 @@ struct ServiceNote {
   int64_t short_of_floor = 0;
   bool surging = false;
   int64_t ready = 0;
-  std::string refused;  // why no loan was opened, or not for all of it
+  std::string refused;       // why no loan was opened, or not for all of it
+  int64_t not_pressing = 0;  // replicas wanted for which no job is stopped yet
 };
 struct Notes {
   std::map<JobId, JobNote> jobs;

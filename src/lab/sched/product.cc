@@ -296,6 +296,7 @@ void ServeSurge(Plan* plan, ServicePlan* s, int64_t need, int64_t pressing) {
     need -= lent;
     pressing -= lent;
   }
+  s->note->not_pressing = std::max<int64_t>(need - std::max<int64_t>(pressing, 0), 0);
   s->note->unmet =
       std::max<int64_t>(std::min(need, pressing) - queue_only, 0) + std::max<int64_t>(beyond, 0);
 }

@@ -94,10 +94,13 @@ std::vector<Victim> FindVictims(const Plan& plan, const Claimant& c) {
   // some choice of the cheapest of each class does.
   const auto gather = [&](bool heads, const VictimCost* most_cost, int64_t* most) {
     std::vector<std::pair<JobId, VictimJob>> found;
-    const auto& all = world.stoppable();
-    for (auto at = all.lower_bound({.pool = c.pool}); at != all.end() && at->first.pool == c.pool;
-         ++at) {
-      const VictimClass& kind = at->first;
+    const auto too_dear = [&](int64_t broken, double slot_s) {
+      return most_cost != nullptr && Less(*most_cost, {broken, slot_s});
+    };
+    const auto& all = world.victim_heads();
+    for (auto at = all.lower_bound({.kind = {.pool = c.pool}});
+         at != all.end() && at->kind.pool == c.pool; ++at) {
+      const VictimClass& kind = at->kind;
       if (c.caps[kind.account] <= 0) continue;
       const bool same_team = c.team >= 0 && kind.account == world.AccountIn(c.team, c.pool);
       const auto like = AsVictim(plan, c, kind, base, same_team);
@@ -107,19 +110,22 @@ std::vector<Victim> FindVictims(const Plan& plan, const Claimant& c) {
         return gives <= 0 ? 0 : (c.need.slots + gives - 1) / gives;
       };
       int64_t k = heads ? 1 : enough(like->can_shrink) + (whole ? enough(like->slots) : 0);
-      for (auto it = at->second.begin(); it != at->second.end() && k > 0; ++it) {
-        if (same_team && world.job(it->job).priority > c.priority) continue;
+      // False: nor do those behind it, which lose more.
+      const auto take = [&](const LossKey& key) {
+        if (same_team && world.job(key.job).priority > c.priority) return true;
         VictimJob v = *like;
-        v.lost_slot_s = world.LostWork(it->job);
-        if (most_cost != nullptr) {
-          if (Less(*most_cost, {0, v.lost_slot_s})) v.can_shrink = 0;
-          if (Less(*most_cost, {0, v.lost_slot_s + v.pause_slot_s})) v.can_pause = false;
-          if (Less(*most_cost, {1, v.lost_slot_s})) v.can_break = false;
-          if (v.can_shrink == 0 && !v.can_pause && !v.can_break) break;
-        }
-        --k;
+        v.lost_slot_s = world.LostWork(key, kind.slots);
+        if (too_dear(0, v.lost_slot_s)) v.can_shrink = 0;
+        if (too_dear(0, v.lost_slot_s + v.pause_slot_s)) v.can_pause = false;
+        if (too_dear(1, v.lost_slot_s)) v.can_break = false;
+        if (v.can_shrink == 0 && !v.can_pause && !v.can_break) return false;
         *most += whole ? v.slots : v.can_shrink;
-        found.emplace_back(it->job, v);
+        found.emplace_back(key.job, v);
+        return --k > 0;
+      };
+      if (!take(at->first)) continue;
+      const BlockSet<LossKey>& alike = world.stoppable().find(kind)->second;
+      for (auto it = ++alike.begin(); it != alike.end() && take(*it); ++it) {
       }
     }
     std::sort(found.begin(), found.end(),

@@ -40,6 +40,8 @@ constexpr int kMostSearches = 32;
 // Jobs of one queue, and of all, that are tried behind one that may not start before a reservation.
 constexpr int kBackfillDepth = 64;
 constexpr int kMostBackfills = 4096;
+// The price of a slot where no job may be asked for one.
+constexpr double kNobody = 1e300;
 // Ends of running jobs that are looked through for a reservation.
 constexpr int kEndsWalked = 4096;
 
@@ -72,6 +74,7 @@ class Research {
     collected_.resize(left_.size());
     reserved_.resize(left_.size());
     for (const Start& restart : restarts) KeepRestart(restart);
+    growth_.resize(left_.size());
     if (all > 0) FindGrowthAhead();
     AdmitByTurns();
     GiveExtras();
@@ -92,7 +95,8 @@ class Research {
   std::vector<bool> collected_;  // per pool: a job that waited long collects them
   std::vector<std::optional<Reservation>> reserved_;  // per pool
   std::vector<Start> starts_;
-  std::map<std::pair<TeamId, PoolId>, int64_t> growth_;        // slots that running jobs could use
+  // Per pool: slots that running jobs of a team below its share could use.
+  std::vector<std::vector<std::pair<TeamId, int64_t>>> growth_;
   std::map<std::tuple<TeamId, int, PoolId>, int64_t> failed_;  // (team, mode, pool): need not found
   std::map<PoolId, double> cheapest_;
   std::map<PoolId, int64_t> unknown_;  // sizes for which no end can be told, the smallest
@@ -147,22 +151,37 @@ class Research {
   }
 
   // Growth of running jobs that comes within their team's share is not for others to borrow.
+  // Counted up to that share and to what is free: more changes nothing, and to look at every job
+  // that could grow would cost by what exists.
   void FindGrowthAhead() {
-    for (const JobId id : world_.growable()) {
-      const Job& job = world_.job(id);
-      const PoolId pool = world_.PoolOf(job.places);
-      const AccountId a = world_.AccountIn(job.team, pool);
-      if (turn_.entitled(a) - static_cast<double>(turn_.held(a)) < 1 - 1e-6) continue;
-      const int64_t more = std::min(job.max_slots - SlotsIn(job.places), left_[pool]);
-      if (more > 0 && Pays(id, more)) growth_[{job.team, pool}] += more;
+    for (AccountId a = 0; a < std::ssize(world_.growable()); ++a) {
+      const double below = turn_.entitled(a) - static_cast<double>(turn_.held(a)) + 1e-6;
+      if (below < 1) continue;
+      std::vector<int64_t> sums(growth_.size()), most(growth_.size());
+      for (size_t p = 0; p < most.size(); ++p) {
+        most[p] = std::min(left_[p], static_cast<int64_t>(std::min(below, 1e15)));
+      }
+      for (const JobId id : world_.growable()[a]) {
+        const Job& job = world_.job(id);
+        const PoolId pool = world_.PoolOf(job.places);
+        if (sums[pool] >= most[pool]) {
+          if (growth_.size() == 1) break;
+          continue;
+        }
+        const int64_t more = std::min(job.max_slots - SlotsIn(job.places), left_[pool]);
+        if (more > 0 && Pays(id, more)) sums[pool] = std::min(sums[pool] + more, most[pool]);
+      }
+      for (size_t p = 0; p < sums.size(); ++p) {
+        if (sums[p] > 0) growth_[p].emplace_back(world_.accounts()[a].team, sums[p]);
+      }
     }
   }
 
   int64_t GrowthAhead(TeamId team, PoolId pool) const {
     int64_t sum = 0;
-    for (const auto& [who, more] : growth_) {
-      if (who.first == team || who.second != pool) continue;
-      const AccountId a = world_.AccountIn(who.first, pool);
+    for (const auto& [other, more] : growth_[pool]) {
+      if (other == team) continue;
+      const AccountId a = world_.AccountIn(other, pool);
       const double room = turn_.entitled(a) - static_cast<double>(turn_.held(a));
       sum += std::min(more, static_cast<int64_t>(std::max(room + 1e-6, 0.0)));
     }
@@ -173,7 +192,7 @@ class Research {
   struct Line {
     struct Cursor {
       const Queue* queue = nullptr;
-      std::set<WaitKey>::const_iterator at;
+      WaitKey at;
       int tried = 0;
     };
     std::vector<Cursor> open;
@@ -202,12 +221,20 @@ class Research {
     std::priority_queue<Turns, std::vector<Turns>, std::greater<>> turns;
     const auto first = [](Line& line) {
       return std::min_element(line.open.begin(), line.open.end(),
-                              [](const auto& a, const auto& b) { return *a.at < *b.at; });
+                              [](const auto& a, const auto& b) { return a.at < b.at; });
+    };
+    // To the first job of its queue from `it` on that does not start already. False: none is left.
+    const auto stand = [&](Line::Cursor* cursor, BlockSet<WaitKey>::const_iterator it) {
+      const BlockSet<WaitKey>& jobs = cursor->queue->jobs;
+      while (it != jobs.end() && starting_.contains(it->job)) ++it;
+      if (it == jobs.end()) return false;
+      cursor->at = *it;
+      return true;
     };
     const auto enter = [&](TeamId team) {
       Line& line = lines[team];
       if (line.open.empty()) return;
-      const Job& job = world_.job(first(line)->at->job);
+      const Job& job = world_.job(first(line)->at.job);
       const AccountId a = AccountFor(job);
       if (a < 0) {  // nothing of the kind that it wants is left in the lab
         turns.emplace(true, 1e300, team);
@@ -217,10 +244,8 @@ class Research {
     };
     for (TeamId team = 0; team < std::ssize(lines); ++team) {
       for (const int q : world_.queues_of(team)) {
-        const Queue& queue = world_.queues()[q];
-        auto at = queue.jobs.begin();
-        while (at != queue.jobs.end() && starting_.contains(at->job)) ++at;
-        if (at != queue.jobs.end()) lines[team].open.push_back({&queue, at});
+        Line::Cursor cursor{.queue = &world_.queues()[q]};
+        if (stand(&cursor, cursor.queue->jobs.begin())) lines[team].open.push_back(cursor);
       }
       enter(team);
     }
@@ -229,14 +254,13 @@ class Research {
       turns.pop();
       Line& line = lines[team];
       const auto cursor = first(line);
-      const JobId id = cursor->at->job;
-      do ++cursor->at;  // before it starts, which takes it out of the queue
-      while (cursor->at != cursor->queue->jobs.end() && starting_.contains(cursor->at->job));
-      const Tried tried = Try(id);
+      const Tried tried = Try(cursor->at.job);
       const bool over = tried == Tried::kNoSlots ||
                         (tried == Tried::kMustNotDelay &&
                          (++cursor->tried >= kBackfillDepth || ++backfills_ >= kMostBackfills));
-      if (over || cursor->at == cursor->queue->jobs.end()) line.open.erase(cursor);
+      if (over || !stand(&*cursor, cursor->queue->jobs.upper_bound(cursor->at))) {
+        line.open.erase(cursor);
+      }
       enter(team);
     }
   }
@@ -324,7 +348,7 @@ class Research {
     if (note.may_not_borrow || note.over_borrow_limit) return Tried::kNoSlots;
     if (!special) {
       for (const PoolId p : PoolsByHope(shape)) {
-        if (MakeRoom(id, p)) return Tried::kNoSlots;
+        if (MakeRoom(id, p, &kept)) return Tried::kNoSlots;
       }
     }
     if (must_not_delay) return Tried::kMustNotDelay;
@@ -364,19 +388,19 @@ class Research {
       if (!more && next == starting.end()) break;
       Time end;
       JobId other = -1;
-      if (next != starting.end() && (!more || std::get<Time>(*next) < running->first)) {
+      if (next != starting.end() && (!more || std::get<Time>(*next) < running->at)) {
         int64_t slots = 0;
         std::tie(end, other, slots) = *next++;
         free += slots;
+        firm = firm && World::EndIsFirm(world_.job(other));
       } else {
-        std::tie(end, other) = *running++;
-        if (world_.job(other).phase != RunPhase::kRunning) continue;
-        free += SlotsIn(world_.job(other).places);
+        end = running->at;
+        other = running->job;
+        free += running->slots;
+        firm = firm && running->firm;
+        ++running;
       }
       at = std::max(at, end);
-      const Job& ending = world_.job(other);
-      firm = firm && (ending.ends.is_set() || ending.expected.us <= 0 ||
-                      (ending.limit.us > 0 && ending.limit <= ending.expected));
       if (note->waits_for.size() < kWaitsForShown) note->waits_for.push_back(other);
     }
     if (free < m) {
@@ -415,7 +439,7 @@ class Research {
 
   // Slots of the pool for a job that does not fit: those coming, those that restarts can do
   // without, those of victims. True if it will fit: then it, or what it waits for, is set aside.
-  bool MakeRoom(JobId id, PoolId pool) {
+  bool MakeRoom(JobId id, PoolId pool, JobNote* note) {
     const Job& job = world_.job(id);
     const int64_t m = job.min_slots;
     if (left_[pool] >= m || Delays(pool, job, m)) return false;  // others need them first
@@ -429,7 +453,7 @@ class Research {
     }
     const AccountId account = world_.AccountIn(job.team, pool);
     if (missing > 0) {
-      const std::vector<Victim> victims = Search(job, pool, missing);
+      const std::vector<Victim> victims = Search(job, pool, missing, note);
       if (victims.empty()) return false;
       for (const Victim& v : victims) {
         const double lost = world_.LostWork(v.job);
@@ -488,7 +512,7 @@ class Research {
     return found;
   }
 
-  std::vector<Victim> Search(const Job& job, PoolId pool, int64_t missing) {
+  std::vector<Victim> Search(const Job& job, PoolId pool, int64_t missing, JobNote* note) {
     const int64_t m = job.min_slots;
     const AccountId account = world_.AccountIn(job.team, pool);
     const bool guaranteed = turn_.Guaranteed(account, m);
@@ -498,7 +522,13 @@ class Research {
       if (!may[mode] || searches_ >= kMostSearches) continue;
       const auto failed = failed_.find({job.team, mode, pool});
       if (failed != failed_.end() && missing >= failed->second) continue;
-      if (!guaranteed && CheapestSlot(pool) * static_cast<double>(missing) > Paid(job)) continue;
+      if (!guaranteed) {
+        const double least = CheapestSlot(pool) * static_cast<double>(missing);
+        if (least > Paid(job)) {
+          if (least < kNobody) NotePrice(job, least, note);
+          continue;
+        }
+      }
       Claimant claimant{.pool = pool, .team = job.team, .priority = job.priority};
       claimant.need = {.slots = missing, .unit = missing};
       claimant.may_pause = mode != kSurplus;
@@ -509,7 +539,7 @@ class Research {
                           : CapsAboveShare(plan_, account);
       ++searches_;
       std::vector<Victim> victims = FindVictims(plan_, claimant);
-      if (!victims.empty() && (guaranteed || WorthIt(job, victims))) return victims;
+      if (!victims.empty() && (guaranteed || WorthIt(job, victims, note))) return victims;
       failed_[{job.team, mode, pool}] = missing;
     }
     return {};
@@ -520,12 +550,13 @@ class Research {
   // long as it is below the price, then buys, never pays more than twice what knowing the future
   // would (the ski rental problem; Karlin et al., "Competitive snoopy caching", 1988). That bounds
   // one choice; lose_share bounds what all of them together take of a job.
-  bool WorthIt(const Job& job, const std::vector<Victim>& victims) const {
+  bool WorthIt(const Job& job, const std::vector<Victim>& victims, JobNote* note) const {
     double price = 0;
     for (const Victim& v : victims) {
       const Job& other = world_.job(v.job);
       const Duration again = plan_.now - other.saved + other.restart_cost;
       if (again.seconds() > plan_.policy.lose_share * (plan_.now - other.placed).seconds()) {
+        note->loses_too_much = v.job;
         return false;
       }
       price += world_.LostWork(v.job);
@@ -534,20 +565,25 @@ class Research {
                  static_cast<double>(SlotsIn(world_.job(v.job).places));
       }
     }
+    if (price > Paid(job)) NotePrice(job, price, note);
     return price <= Paid(job);
+  }
+  void NotePrice(const Job& job, double price, JobNote* note) const {
+    note->costs_slot_s = note->costs_slot_s > 0 ? std::min(note->costs_slot_s, price) : price;
+    note->paid_slot_s = Paid(job);
   }
   double Paid(const Job& job) const {
     return (plan_.now - job.submitted).seconds() * static_cast<double>(job.min_slots);
   }
   // What one slot of the pool costs at the least, whoever gives it: most jobs need no search.
   double CheapestSlot(PoolId pool) {
-    const auto [at, is_new] = cheapest_.try_emplace(pool, 1e300);
+    const auto [at, is_new] = cheapest_.try_emplace(pool, kNobody);
     if (!is_new) return at->second;
-    const auto& all = world_.stoppable();
-    for (auto it = all.lower_bound({.pool = pool}); it != all.end() && it->first.pool == pool;
-         ++it) {
-      const VictimClass& kind = it->first;
-      const double lost = world_.LostWork(it->second.begin()->job);
+    const auto& all = world_.victim_heads();
+    for (auto it = all.lower_bound({.kind = {.pool = pool}});
+         it != all.end() && it->kind.pool == pool; ++it) {
+      const VictimClass& kind = it->kind;
+      const double lost = world_.LostWork(it->first, kind.slots);
       const double pause =
           kind.checkpointable ? plan_.policy.pause_price.seconds() * static_cast<double>(kind.slots)
                               : 0;
@@ -643,12 +679,13 @@ class Research {
     }
     if (std::none_of(rested.begin(), rested.end(), [](int64_t n) { return n > 0; })) return;
     std::vector<std::tuple<double, int64_t, JobId>> order;
-    for (const JobId id : world_.growable()) {
-      if (!world_.MayBeStopped(id)) continue;
-      const Job& job = world_.job(id);
-      if (rested[world_.PoolOf(job.places)] <= 0) continue;
-      order.emplace_back(turn_.UsedShare(world_.AccountIn(job.team, world_.PoolOf(job.places))),
-                         SlotsIn(job.places), id);
+    for (AccountId a = 0; a < std::ssize(world_.growable()); ++a) {
+      for (const JobId id : world_.growable()[a]) {
+        if (!world_.MayBeStopped(id)) continue;
+        const Job& job = world_.job(id);
+        if (rested[world_.PoolOf(job.places)] <= 0) continue;
+        order.emplace_back(turn_.UsedShare(a), SlotsIn(job.places), id);
+      }
     }
     std::sort(order.begin(), order.end());
     for (const auto& [used, size, id] : order) {

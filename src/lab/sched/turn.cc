@@ -228,8 +228,9 @@ void Turn::StopReplica(ReplicaId id, Reason reason) {
   // A rollout step in these slots stops with it: the slots come free only then.
   std::vector<ReplicaId> others;
   if (replaced >= 0) others.push_back(replaced);
-  for (const auto& [other, r] : world.replicas()) {
-    if (r.replaces == id && !r.stopping) others.push_back(other);
+  for (auto by = world.replacing().lower_bound({id, -1});
+       by != world.replacing().end() && by->first == id; ++by) {
+    if (!world.replicas().at(by->second).stopping) others.push_back(by->second);
   }
   for (const ReplicaId other : others) StopReplica(other, reason);
 }

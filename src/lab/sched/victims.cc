@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <numeric>
 #include <tuple>
 
@@ -196,31 +197,37 @@ enum class Prefer { kCheap, kBig };
 std::vector<Victim> Greedy(const std::vector<VictimTeam>& teams, const std::vector<VictimJob>& jobs,
                            const VictimNeed& need, Prefer prefer) {
   struct Option {
+    std::tuple<bool, int64_t, double, size_t> key;  // in the order of preference, then as they came
     int job;
     How how;
     int64_t slots;
   };
   std::vector<Option> options;
-  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
-    if (jobs[j].can_shrink > 0) options.push_back({j, How::kShrink, jobs[j].can_shrink});
-    if (jobs[j].can_pause) options.push_back({j, How::kPause, jobs[j].slots});
-    if (!jobs[j].can_pause && jobs[j].can_break) {
-      options.push_back({j, How::kBreak, jobs[j].slots});
-    }
-  }
-  const auto key = [&](const Option& o) {
-    const int64_t use = std::max<int64_t>(std::min(o.slots, need.slots), 1);
-    return std::make_tuple(o.how == How::kBreak, prefer == Prefer::kBig ? -use : 0,
-                           CostOfJob(jobs[o.job], o.how).slot_s / static_cast<double>(use));
+  const auto offer = [&](int job, How how, int64_t slots) {
+    const int64_t use = std::max<int64_t>(std::min(slots, need.slots), 1);
+    const double price = CostOfJob(jobs[job], how).slot_s / static_cast<double>(use);
+    options.push_back(
+        {{how == How::kBreak, prefer == Prefer::kBig ? -use : 0, price, options.size()},
+         job,
+         how,
+         slots});
   };
-  std::stable_sort(options.begin(), options.end(),
-                   [&](const Option& a, const Option& b) { return key(a) < key(b); });
+  for (int j = 0; j < static_cast<int>(jobs.size()); ++j) {
+    if (jobs[j].can_shrink > 0) offer(j, How::kShrink, jobs[j].can_shrink);
+    if (jobs[j].can_pause) offer(j, How::kPause, jobs[j].slots);
+    if (!jobs[j].can_pause && jobs[j].can_break) offer(j, How::kBreak, jobs[j].slots);
+  }
+  // Few of many are looked at, so they are put in order one by one.
+  const auto later = [](const Option& a, const Option& b) { return a.key > b.key; };
+  std::make_heap(options.begin(), options.end(), later);
   std::vector<int64_t> left;
   for (const VictimTeam& t : teams) left.push_back(std::max<int64_t>(t.cap, 0));
   std::vector<Victim> chosen(jobs.size());
   int64_t given = 0;
-  for (const Option& o : options) {
-    if (given >= need.slots) break;
+  while (!options.empty() && given < need.slots) {
+    std::pop_heap(options.begin(), options.end(), later);
+    const Option o = options.back();
+    options.pop_back();
     const int64_t before = chosen[o.job].give;  // a pause takes the place of the shrink
     int64_t room = need.slots + o.slots;
     for (int t = jobs[o.job].team; t >= 0; t = teams[t].parent) room = std::min(room, left[t]);
@@ -272,13 +279,14 @@ VictimCost Relaxed(const std::vector<VictimJob>& jobs, const VictimNeed& need) {
   VictimCost bound;
   const auto ceil = [](int64_t n, int64_t of) { return n <= 0 ? 0 : (n + of - 1) / of; };
   bound.broken = ceil(need.slots - others, largest_break);
-  std::sort(by_price.begin(), by_price.end());
-  int64_t left = need.slots;
-  for (const auto& [price, gives] : by_price) {
+  std::make_heap(by_price.begin(), by_price.end(), std::greater<>());
+  for (int64_t left = need.slots; left > 0 && !by_price.empty();) {
+    std::pop_heap(by_price.begin(), by_price.end(), std::greater<>());
+    const auto [price, gives] = by_price.back();
+    by_price.pop_back();
     const int64_t some = std::min(left, gives);
     bound.slot_s += price * static_cast<double>(some);
     left -= some;
-    if (left == 0) break;
   }
   return bound;
 }

@@ -141,18 +141,30 @@ void World::SetStarted(JobId id, Time when) {
   Touch(id);
 }
 
+void World::SetSaved(JobId id, Time when) {
+  Settle();
+  Job& row = jobs_[id];
+  CHECK_MSG(row.phase == RunPhase::kRunning, "job={} does not run", id);
+  IndexVictim(id, false);
+  row.saved = when;
+  IndexVictim(id, true);
+  Touch(id);
+}
+
 void World::SetServices(std::vector<ServiceState> services) { services_ = std::move(services); }
 
 void World::SetReplica(ReplicaId id, std::optional<Replica> replica) {
   Settle();
   if (const auto old = replicas_.find(id); old != replicas_.end()) {
     IndexReplica(old->second, false);
+    replacing_.erase({old->second.replaces, id});
     fleet_.Release(old->second.places);
     replicas_.erase(old);
   }
   if (!replica) return;
   fleet_.Hold(replica->places);
   IndexReplica(*replica, true);
+  if (replica->replaces >= 0) replacing_.emplace(replica->replaces, id);
   replicas_.emplace(id, *std::move(replica));
 }
 
@@ -189,28 +201,40 @@ void World::Advance(Time now) {
   CHECK_MSG(now >= now_, "now={} before={}", now.us, now_.us);
   Settle();
   std::set<JobId> due;
+  std::vector<JobId> mature;
   std::vector<NodeId> leave;
   for (auto it = timers_.begin(); it != timers_.end() && std::get<Time>(*it) <= now; ++it) {
-    if (std::get<TimerKind>(*it) == TimerKind::kLeave) {
-      leave.push_back(std::get<int32_t>(*it));
-    } else {
-      due.insert(std::get<int32_t>(*it));
+    const int32_t id = std::get<int32_t>(*it);
+    switch (std::get<TimerKind>(*it)) {
+      case TimerKind::kLeave:
+        leave.push_back(id);
+        break;
+      case TimerKind::kMature:
+        mature.push_back(id);
+        break;
+      case TimerKind::kBackoff:
+      case TimerKind::kDeadline:
+        due.insert(id);
+        break;
     }
   }
   for (const JobId id : due) Index(id, false);
+  for (const JobId id : mature) IndexVictim(id, false);
   now_ = now;
   std::erase_if(freed_, [&](const auto& f) { return now_ - f.second >= policy_.grow_after; });
   for (const JobId id : due) Index(id, true);
+  for (const JobId id : mature) IndexVictim(id, true);
   for (const JobId id : due) Touch(id);
+  for (const JobId id : mature) Touch(id);
+  std::vector<EndRow> late;
   for (auto& ends : ends_) {  // those that are late now, to where they are expected instead
-    for (auto it = ends.begin(); it != ends.end() && it->first <= now_;) {
-      const std::pair later(*ExpectedEnd(it->second), it->second);
-      if (later == *it) {
-        ++it;
-        continue;
-      }
+    late.clear();
+    for (auto it = ends.begin(); it != ends.end() && it->at <= now_; ++it) late.push_back(*it);
+    for (const EndRow& row : late) {
+      const EndRow later = *EndOf(row.job);
+      if (later.at == row.at) continue;
+      ends.erase(row);
       ends.insert(later);
-      it = ends.erase(it);
     }
   }
   for (const NodeId id : leave) {
@@ -237,13 +261,16 @@ void World::Settle() {
   queues_of_.assign(teams_.size(), {});
   waiting_ = holding_ = product_running_ = out_on_loan_ = 0;
   stoppable_.clear();
+  victim_heads_.clear();
   ends_.assign(fleet_.pools().size(), {});
+  growable_.assign(accounts_.size(), {});
   stopping_.clear();
   claiming_.clear();
   held_back_.clear();
-  growable_.clear();
-  std::erase_if(timers_,
-                [](const Timer& t) { return std::get<TimerKind>(t) != TimerKind::kLeave; });
+  const BlockSet<Timer> timers = std::exchange(timers_, {});
+  for (const Timer& timer : timers) {
+    if (std::get<TimerKind>(timer) == TimerKind::kLeave) timers_.insert(timer);
+  }
   for (JobId id = 0; id < jobs(); ++id) Index(id, true);
   for (const auto& [id, replica] : replicas_) IndexReplica(replica, true);
   for (const auto& [id, loan] : loans_) IndexLoan(loan, true);
@@ -424,9 +451,9 @@ void World::Index(JobId id, bool add) {
   }
   if (pool < 0) return;  // its nodes are gone; what becomes of it will be told
   if (job.team >= 0) AddUp(AccountIn(job.team, pool), &Account::running, sign * slots);
-  if (const auto end = ExpectedEnd(id)) put(ends_[pool], std::pair(*end, id));
+  if (const auto end = EndOf(id)) put(ends_[pool], *end);
   if (job.team < 0) return;
-  if (job.checkpointable && slots < job.max_slots) put(growable_, id);
+  if (job.checkpointable && slots < job.max_slots) put(growable_[AccountIn(job.team, pool)], id);
   IndexVictim(id, add);
 }
 
@@ -444,13 +471,21 @@ void World::IndexVictim(JobId id, bool add) {
     return;
   }
   const VictimClass c = ClassOf(job);
-  const LossKey key{job.restart_cost.us - job.saved.us, id};
+  const LossKey key = LossOf(id, job);
+  const auto at = stoppable_.try_emplace(c).first;
+  BlockSet<LossKey>& alike = at->second;
+  const auto head = [&] { return alike.empty() ? LossKey{} : *alike.begin(); };
+  const LossKey before = head();
   if (add) {
-    stoppable_[c].insert(key);
-  } else if (const auto it = stoppable_.find(c); it != stoppable_.end()) {
-    it->second.erase(key);
-    if (it->second.empty()) stoppable_.erase(it);
+    alike.insert(key);
+  } else {
+    alike.erase(key);
   }
+  if (const LossKey after = head(); after != before) {
+    if (before.job >= 0) victim_heads_.erase({c, before});
+    if (after.job >= 0) victim_heads_.insert({c, after});
+  }
+  if (alike.empty()) stoppable_.erase(at);
 }
 
 void World::IndexReplica(const Replica& replica, bool add) {
@@ -488,8 +523,7 @@ bool World::MayBeStopped(JobId id) const {
 
 double World::LostWork(JobId id) const {
   const Job& job = jobs_[id];
-  const double again_s = std::max((now_ - job.saved).seconds(), 0.0) + job.restart_cost.seconds();
-  return again_s * static_cast<double>(SlotsIn(job.places));
+  return LostWork(LossOf(id, job), SlotsIn(job.places));
 }
 
 namespace {
@@ -521,6 +555,13 @@ std::optional<Time> World::ExpectedEnd(JobId id) const {
   const Duration most = job.limit.us > 0 ? std::min(job.limit, kForever) : kForever;
   while (from + run <= now_ && run < most) run = std::min(run * 2, most);
   return from + run;
+}
+
+std::optional<EndRow> World::EndOf(JobId id) const {
+  const std::optional<Time> end = ExpectedEnd(id);
+  if (!end) return std::nullopt;
+  const Job& job = jobs_[id];
+  return EndRow{*end, id, static_cast<int32_t>(SlotsIn(job.places)), EndIsFirm(job)};
 }
 
 int64_t World::RestedFree(PoolId pool, Duration least) const {
@@ -570,12 +611,18 @@ std::string World::Digest() const {
     }
   }
   for (size_t pool = 0; pool < ends_.size(); ++pool) {
-    for (const auto& [end, id] : ends_[pool]) add("ends", pool, end.us, id);
+    for (const EndRow& e : ends_[pool]) add("ends", pool, e.at.us, e.job, e.slots, e.firm);
   }
   for (const JobId id : stopping_) add("stopping", id);
   for (const JobId id : claiming_) add("claims", id);
   for (const JobId id : held_back_) add("held back", id);
-  for (const JobId id : growable_) add("growable", id);
+  for (const auto& jobs : growable_) {
+    for (const JobId id : jobs) add("growable", id);
+  }
+  for (const VictimHead& h : victim_heads_) {
+    add("head", h.kind.pool, h.kind.account, h.kind.slots, h.kind.can_shrink, h.first.job);
+  }
+  for (const auto& [replaced, by] : replacing_) add("replaces", replaced, by);
   for (const auto& [at, kind, id] : timers_) add("timer", at.us, static_cast<int>(kind), id);
   add("sums", waiting_, holding_, product_guarantee_, product_running_, out_on_loan_);
   return out;

@@ -19,6 +19,7 @@
 // Threads   one at a time.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -26,8 +27,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "lab/sched/block_set.h"
 #include "lab/sched/decide.h"
 #include "lab/sched/fleet.h"
 
@@ -151,7 +154,7 @@ struct Queue {
   TeamId team = -1;
   int32_t shape = 0;
   int32_t min_slots = 1;
-  std::set<WaitKey> jobs;  // those that may start now: no hold, back-off over
+  BlockSet<WaitKey> jobs;  // those that may start now: no hold, back-off over
 };
 
 // Running jobs that are alike as victims: one pool, account, size, and ways to give. By what
@@ -167,6 +170,21 @@ struct LossKey {
   int64_t minus_saved_us = 0;  // restart_cost - saved: grows with the loss
   JobId job = -1;
   auto operator<=>(const LossKey&) const = default;
+};
+// A class and the cheapest of it, which is all that most searches for victims look at.
+struct VictimHead {
+  VictimClass kind;
+  LossKey first;
+  auto operator<=>(const VictimHead&) const = default;
+};
+
+// When a running job is expected to let go of its slots.
+struct EndRow {
+  Time at;
+  JobId job = -1;
+  int32_t slots = 0;
+  bool firm = false;  // a limit or the job itself says so; else it was learned
+  bool operator<(const EndRow& o) const { return at != o.at ? at < o.at : job < o.job; }
 };
 
 class World {
@@ -190,6 +208,7 @@ class World {
   int32_t ShapeNumber(const Shape& shape);
   void SetJob(JobId id, Job job);        // phase kNone removes it
   void SetStarted(JobId id, Time when);  // its run was seen; it has saved nothing yet
+  void SetSaved(JobId id, Time when);    // a running job has a new checkpoint
   void SetServices(std::vector<ServiceState> services);  // few: whole each time
   ServiceState& service(ServiceId id) { return services_[id]; }
   void SetReplica(ReplicaId id, std::optional<Replica> replica);
@@ -234,13 +253,17 @@ class World {
   const std::vector<int>& queues_of(TeamId team) const { return queues_of_[team]; }
   int64_t waiting() const { return waiting_; }  // in queues
   int64_t holding() const { return holding_; }  // jobs with slots
-  const std::map<VictimClass, std::set<LossKey>>& stoppable() const { return stoppable_; }
-  // By pool: (expected end, job) of what runs or stops; those of unknown end are not in it.
-  const std::vector<std::set<std::pair<Time, JobId>>>& ends() const { return ends_; }
+  const std::map<VictimClass, BlockSet<LossKey>>& stoppable() const { return stoppable_; }
+  const BlockSet<VictimHead>& victim_heads() const { return victim_heads_; }  // one of each class
+  // By pool: what runs, soonest end first; those of unknown end are not in it.
+  const std::vector<BlockSet<EndRow>>& ends() const { return ends_; }
   const std::set<JobId>& stopping() const { return stopping_; }  // jobs
   const std::set<JobId>& claiming() const { return claiming_; }
   const std::set<JobId>& held_back() const { return held_back_; }  // with a hold or in back-off
-  const std::set<JobId>& growable() const { return growable_; }    // running below max_slots
+  // By account: jobs that run below max_slots and can be restarted on more.
+  const std::vector<BlockSet<JobId>>& growable() const { return growable_; }
+  // (replica, one that takes over from it in the same slots)
+  const std::set<std::pair<ReplicaId, ReplicaId>>& replacing() const { return replacing_; }
   int64_t product_guarantee() const { return product_guarantee_; }
   int64_t product_running() const { return product_running_; }
   int64_t out_on_loan() const { return out_on_loan_; }
@@ -255,6 +278,10 @@ class World {
   bool Within(AccountId account, AccountId ancestor) const;
   bool MayBeStopped(JobId id) const;  // running for min_run, its start seen
   double LostWork(JobId id) const;    // slot-seconds, if it were stopped now
+  double LostWork(const LossKey& key, int64_t slots) const {
+    return std::max(Duration{now_.us + key.minus_saved_us}.seconds(), 0.0) *
+           static_cast<double>(slots);
+  }
   // When what runs is expected to end; nullopt = not known. A run that is late is expected to last
   // twice as long as was thought, and then twice that, up to its limit: the longer a run has
   // lasted, the longer it goes on (run times of labs have tails as heavy as that). Told ends are as
@@ -262,6 +289,11 @@ class World {
   std::optional<Time> ExpectedEnd(JobId id) const;
   // Length of a run that started now on `slots`; the limit caps what is learned. 0 = not known.
   Duration ExpectedRun(const Job& job, int64_t slots) const;
+  // Whether that end is told or a limit, not learned.
+  static bool EndIsFirm(const Job& job) {
+    return job.ends.is_set() || job.expected.us <= 0 ||
+           (job.limit.us > 0 && job.limit <= job.expected);
+  }
   // The same for promises to others: the limit if there is one, else expected * (1 + error).
   Duration LongestRun(const Job& job, int64_t slots) const;
 
@@ -288,6 +320,10 @@ class World {
   Time UrgentAt(const Job& job) const;  // its deadline less the longest run that is expected
   bool Mature(const Job& job) const;
   VictimClass ClassOf(const Job& job) const;
+  static LossKey LossOf(JobId id, const Job& job) {
+    return {job.restart_cost.us - job.saved.us, id};
+  }
+  std::optional<EndRow> EndOf(JobId id) const;
   AccountId DemandAccount(const Job& job) const;
   void Touch(JobId id);
   void MakeAccounts();
@@ -318,10 +354,13 @@ class World {
   std::map<std::tuple<TeamId, int32_t, int32_t>, int> queue_number_;
   std::vector<std::vector<int>> queues_of_;
   int64_t waiting_ = 0, holding_ = 0;
-  std::map<VictimClass, std::set<LossKey>> stoppable_;
-  std::vector<std::set<std::pair<Time, JobId>>> ends_;
-  std::set<JobId> stopping_, claiming_, held_back_, growable_;
-  std::set<Timer> timers_;
+  std::map<VictimClass, BlockSet<LossKey>> stoppable_;
+  BlockSet<VictimHead> victim_heads_;
+  std::vector<BlockSet<EndRow>> ends_;
+  std::vector<BlockSet<JobId>> growable_;
+  std::set<JobId> stopping_, claiming_, held_back_;
+  std::set<std::pair<ReplicaId, ReplicaId>> replacing_;
+  BlockSet<Timer> timers_;
   int64_t product_guarantee_ = 0, product_running_ = 0, out_on_loan_ = 0;
   std::map<SlotId, Time> freed_;  // those that were freed not long ago
   std::function<std::string(JobId)> job_name_;

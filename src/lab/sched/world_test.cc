@@ -4,12 +4,15 @@
 //         in another order. SEED=n replays one.
 #include "lab/sched/world.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 #include "base/random.h"
-#include "lab/sched/turn.h"
+#include "lab/sched/weir.h"
 
 namespace weir::sched {
 namespace {
@@ -140,6 +143,172 @@ TEST(World, WhatFollowsFromTheRowsIsTheSameHoweverTheyCame) {
     SCOPED_TRACE("SEED=" + std::to_string(seed));
     RunSeed(seed);
     if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
+// Everything that a world was told, given to another one at once.
+World Copy(const World& world, const std::vector<Node>& nodes, const Policy& policy) {
+  World anew(policy);
+  anew.Advance(world.now());
+  anew.SetTeams(world.teams(), world.types());
+  for (NodeId id = static_cast<NodeId>(nodes.size()); id-- > 0;) anew.SetNode(id, nodes[id]);
+  for (JobId id = world.jobs(); id-- > 0;) {
+    if (!world.HasJob(id)) continue;
+    Job job = world.job(id);
+    job.shape = anew.ShapeNumber(world.shape(job.shape));
+    anew.SetJob(id, job);
+  }
+  for (const auto& [id, r] : world.replicas()) anew.SetReplica(id, r);
+  for (const auto& [id, l] : world.loans()) anew.SetLoan(id, l);
+  anew.SetServices(world.services());
+  anew.Advance(world.now());
+  return anew;
+}
+
+std::string TextOf(const World& world, const std::vector<Move>& moves) {
+  std::string out;
+  for (const Move& m : moves) {
+    out += fmt::format("{} job {} service {} replica {} loan {}:", static_cast<int>(m.kind), m.job,
+                       m.service, m.replica, m.loan);
+    for (const Place& p : m.places) out += fmt::format(" {}/{:x}", p.node, p.slots);
+    out += " " + ReasonOf(world, m).text + "\n";
+  }
+  return out;
+}
+
+// The decision is incremental because the world is: what it remembers must never show. A lab of
+// some hundred jobs under churn, surges, loans, nodes that go and come, runs that save and run
+// late; in each cycle the world that was kept and one built from its rows decide the same, word for
+// word. Tried with a bug planted in each of: the head of a victim class (not told when it is
+// paused), the rows of ends_ (late ones left where they were), growable_ (kept after a resize): all
+// three fail.
+void RunKeptAndAnew(uint64_t seed, int64_t* moves_seen, int64_t* loans_seen) {
+  Random random(seed);
+  const int node_count = 6 + static_cast<int>(random.Below(20));
+  Policy policy;
+  policy.lose_share = random.Chance(0.5) ? 0.01 : 0.3;
+  policy.loan_limit_slots = random.Chance(0.3) ? 10 : -1;
+  World world(policy);
+  Time now{1'000'000'000'000};
+  std::vector<wire::Team> teams = Teams();
+  teams.push_back({.name = "speech", .parent = "research", .weight = 2});
+  teams.push_back({.name = "alone", .guarantee_slots = 10});
+  teams[1].lend_limit_slots = 3;
+  teams[2].guarantee_slots = 4;
+  world.SetTeams(teams, {"a", "b"});
+  std::vector<Node> nodes;
+  for (NodeId id = 0; id < node_count; ++id) {
+    nodes.push_back({.type = id % 5 == 4, .leaf = id / 4, .rack = id / 2, .slots = 8});
+    nodes[id].usable = 0xFF;
+    world.SetNode(id, nodes[id]);
+  }
+  world.Advance(now);
+  std::vector<ServiceState> services(2);
+  for (size_t s = 0; s < services.size(); ++s) {
+    services[s].service.id = fmt::format("svc-{}", s);
+    services[s].service.spec = {.name = fmt::format("chat-{}", s),
+                                .team = "product",
+                                .model = "m",
+                                .min_replicas = 1,
+                                .max_replicas = 12,
+                                .slots_per_replica = 1 + static_cast<int64_t>(s)};
+    services[s].demand.service_rate_per_replica = 10;
+  }
+  WeirAllocator kept;
+  std::vector<JobId> stopped;
+  for (int cycle = 0; cycle < 60; ++cycle) {
+    now = now + Duration::Seconds(random.Between(1, random.Chance(0.1) ? 4000 : 30));
+    world.Advance(now);
+    for (const JobId id : stopped) {  // gone by now: it goes on where it left off
+      Job row = world.job(id);
+      if (row.phase != RunPhase::kStopping) continue;
+      row.phase = RunPhase::kPaused;
+      world.SetJob(id, std::move(row));
+    }
+    for (JobId id = 0; id < world.jobs(); ++id) {
+      if (!world.HasJob(id)) continue;
+      Job row = world.job(id);
+      if (row.phase == RunPhase::kRunning && !row.started.is_set()) {
+        world.SetStarted(id, now);
+      } else if (row.phase == RunPhase::kRunning && random.Chance(0.1)) {
+        row.saved = now;
+        if (random.Chance(0.2)) row.ends = now + Duration::Seconds(random.Between(1, 5000));
+        world.SetJob(id, row);
+      } else if (random.Chance(0.05)) {
+        world.SetJob(id, {});
+      }
+    }
+    for (int k = 0; k < (cycle == 0 ? 80 : 6); ++k) {
+      Job job = RandomJob(random, world, now);
+      if (random.Chance(0.5)) job.team = static_cast<TeamId>(random.Between(3, 4));
+      job.phase = RunPhase::kWaiting;
+      job.cause = wire::StopCause::kNone;
+      job.places.clear();
+      job.placed = job.started = job.saved = {};
+      JobId id = 0;
+      while (world.HasJob(id)) ++id;
+      world.SetJob(id, job);
+    }
+    if (random.Chance(0.1)) {
+      const NodeId id = static_cast<NodeId>(random.Below(node_count));
+      nodes[id].usable = random.Chance(0.5) ? 0xFF : random.Below(256);
+      nodes[id].leaves = random.Chance(0.2) ? now + Duration::Seconds(3600) : Time{};
+      world.SetNode(id, nodes[id]);
+    }
+    for (ServiceState& s : services) {
+      if (!random.Chance(0.15)) continue;
+      const bool high = random.Chance(0.5);
+      s.demand.arrivals_per_s = s.demand.forecast_per_s = high ? 80 : 2;
+      s.demand.queued = random.Chance(0.2) ? 50 : 0;
+      s.demand.above_since = high ? now - Duration::Seconds(90) : Time{};
+      s.demand.below_since = high ? Time{} : now - Duration::Seconds(90);
+    }
+    world.SetServices(services);
+    std::vector<std::pair<ReplicaId, Replica>> replicas(world.replicas().begin(),
+                                                        world.replicas().end());
+    for (auto& [id, r] : replicas) {
+      r.ready = true;
+      world.SetReplica(id, r.stopping ? std::nullopt : std::optional(r));
+    }
+    std::vector<LoanId> back;
+    for (const auto& [id, loan] : world.loans()) {
+      const bool used = std::any_of(world.replicas().begin(), world.replicas().end(),
+                                    [&](const auto& r) { return r.second.loan == id; });
+      if (!loan.open && !used) back.push_back(id);
+    }
+    for (const LoanId id : back) world.SetLoan(id, std::nullopt);
+    world.Advance(now);
+
+    World anew = Copy(world, nodes, policy);
+    ASSERT_EQ(world.Digest(), anew.Digest()) << "cycle " << cycle;
+    WeirAllocator fresh;
+    const std::vector<Move> moves = Decide(world, kept, now), again = Decide(anew, fresh, now);
+    ASSERT_EQ(TextOf(world, moves), TextOf(anew, again)) << "cycle " << cycle;
+    ASSERT_EQ(world.Digest(), anew.Digest()) << "after the decision of cycle " << cycle;
+    services = world.services();
+    stopped.clear();
+    for (const Move& m : moves) {
+      if (m.kind == ActionKind::kStopJob) stopped.push_back(m.job);
+      *loans_seen += m.kind == ActionKind::kOpenLoan;
+    }
+    *moves_seen += std::ssize(moves);
+  }
+}
+
+TEST(World, DecidesAsOneThatIsBuiltAnewEachTime) {
+  const char* env = std::getenv("SEED");
+  const uint64_t first = env != nullptr ? std::strtoull(env, nullptr, 0) : 1;
+  int64_t moves = 0, loans = 0;
+  for (uint64_t seed = first; seed < first + (env != nullptr ? 1 : 40); ++seed) {
+    SCOPED_TRACE("SEED=" + std::to_string(seed));
+    RunKeptAndAnew(seed, &moves, &loans);
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+  std::printf("%lld moves, %lld loans\n", static_cast<long long>(moves),
+              static_cast<long long>(loans));
+  if (env == nullptr) {
+    EXPECT_GT(moves, 2000);
+    EXPECT_GT(loans, 50);
   }
 }
 

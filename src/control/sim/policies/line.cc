@@ -107,11 +107,11 @@ Shadow ShadowOf(const sched::Turn& turn, JobId head, int64_t n, int64_t left) {
        ++pool) {
     if (!world.fleet().Suits(shape, pool)) continue;
     int64_t free = std::min(left, world.fleet().pools()[static_cast<size_t>(pool)].free);
-    for (const auto& [end, job] : world.ends()[static_cast<size_t>(pool)]) {
-      if (best.at.is_set() && end >= best.at) break;
-      free += sched::SlotsIn(world.job(job).places);
+    for (const sched::EndRow& end : world.ends()[static_cast<size_t>(pool)]) {
+      if (best.at.is_set() && end.at >= best.at) break;
+      free += end.slots;
       if (free < n) continue;
-      best = {std::max(end, turn.now), free - n};
+      best = {std::max(end.at, turn.now), free - n};
       break;
     }
   }

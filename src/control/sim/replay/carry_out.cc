@@ -116,13 +116,17 @@ void Run::TellJob(int id, bool late) {
     row.placed = job.placed;
     row.started = job.active;
     row.saved = job.active;
-    if (job.phase == RunPhase::kRunning && spec.checkpointable) {
-      const double at = (now_ - s_.start).seconds();
-      row.saved = std::max(job.active, s_.start + Duration::FromSeconds(job.clock.LastSave(at)));
-      row.saved = std::min(row.saved, now_);
-    }
+    if (job.phase == RunPhase::kRunning && spec.checkpointable) row.saved = SavedOf(id);
   }
   belief_.SetJob(id, std::move(row));
+}
+
+// The newest checkpoint of a run, or its start.
+Time Run::SavedOf(int id) const {
+  const TrueJob& job = jobs_[static_cast<size_t>(id)];
+  const double at = (now_ - s_.start).seconds();
+  const Time saved = s_.start + Duration::FromSeconds(job.clock.LastSave(at));
+  return std::min(std::max(job.active, saved), now_);
 }
 
 // ---- moves ----

@@ -164,9 +164,9 @@ void Run::Take(const Event& event) {
     case EventKind::kCheckpoint: {
       if (!job_run()) return;
       Note(event);
-      TellJob(event.id);
       const RunClock& clock = jobs_[static_cast<size_t>(event.id)].clock;
       const double at = (now_ - s_.start).seconds();
+      belief_.SetSaved(event.id, SavedOf(event.id));
       const double next = clock.LastSave(at + 1e-6) + clock.Cycle();
       Push(std::max(now_ + Duration{1}, s_.start + Duration::FromSeconds(next + 2e-6)),
            EventKind::kCheckpoint, event.id, event.run);

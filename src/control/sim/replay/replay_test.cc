@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(Policies, HandComputed,
 
 // From 4000 s (seen at the tick of 4020 s) to 8000 s (seen at 8040 s) a service needs one replica
 // of one slot; by target_utilization it asks for two. Until then a and b hold all four slots.
-Scenario Surge() {
+Scenario Surge(std::string_view jobs = "a,0,6000,2,6000\nb,1000,6000,2,6000\n") {
   FleetSpec fleet = Free(4);
   ServiceSpec chat;
   chat.name = "chat";
@@ -94,7 +94,7 @@ Scenario Surge() {
   chat.rate_per_replica = 10;
   chat.slo_utilization = 1;
   fleet.services.push_back(chat);
-  Trace trace = Jobs("a,0,6000,2,6000\nb,1000,6000,2,6000\n");
+  Trace trace = Jobs(jobs);
   trace.demands = {{Duration{}, "chat", 0, 0, 0},
                    {Duration::Seconds(4000), "chat", 10, 0, 0},
                    {Duration::Seconds(8000), "chat", 0, 0, 0}};
@@ -128,6 +128,21 @@ TEST(Surge, CostsTheYoungestJobItsWorkSinceTheCheckpoint) {
     EXPECT_NEAR(o.lost_to_preemption_slot_h, 20 * 2 / 3600.0, 1e-9) << name;
     EXPECT_NEAR(o.unmet_slot_min, 1, 1e-6) << name;
   }
+}
+
+// a has saved at 4000 s, b at 3500 s: a is paused as soon as the demand is a surge, and loses 21 s
+// of its two slots. It goes on when b has ended, with 2000 s left.
+TEST(Surge, IsServedOnALoanFromTheJobThatLosesLeast) {
+  Scenario s = Surge("a,0,6000,2,6000\nb,1500,6000,2,6000\n");
+  s.fleet.policy.loan_term = Duration::Seconds(6 * 3600);
+  const Outcome o = RunReplay(s, Policy("weir"));
+  EXPECT_EQ(o.violation, "");
+  EXPECT_EQ(Schedule(s, o), "0-9500 1500-7500");
+  EXPECT_EQ(o.preemptions, 1);
+  EXPECT_NEAR(o.lost_to_preemption_slot_h, 21 * 2 / 3600.0, 1e-9);
+  EXPECT_NEAR(o.unmet_slot_min, 61 / 60.0, 1e-6) << "a second to be a surge, a minute to start";
+  EXPECT_GT(o.loans.opened, 0);
+  EXPECT_EQ(o.loans.late, 0);
 }
 
 TEST(Surge, IsMetInTimeByTheOracle) {

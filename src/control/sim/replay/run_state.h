@@ -137,6 +137,7 @@ class Run {
   void Expect(int job, sched::Job* row) const;
   double SpeedOf(const sched::Places& places) const;
   double RateOf(int job) const;
+  Time SavedOf(int job) const;
   void PushRunEvents(int job);
   void TellJob(int job, bool late = false);
   void TellNode(int node);
