@@ -227,8 +227,8 @@ void Run(const Size& size, uint64_t seed, bool json) {
   Lab lab(size, seed);
   lab.Build();
   const double cold_s = Ms(start) / 1e3;
-  // Warm-up, past min_run: all of a fleet that was filled in one second may be stopped from the same
-  // second on, which is a change of everything and not of 1%.
+  // Warm-up, past min_run: all of a fleet that was filled in one second may be stopped from the
+  // same second on, which is a change of everything and not of 1%.
   for (int i = 0; i < 15; ++i) lab.Cycle();
   lab.starts = lab.stops = lab.loans = 0;
   std::vector<double> all, decide;
@@ -305,8 +305,8 @@ int Main(int argc, char** argv) {
                                                           {1000, 10'000, 300},
                                                           {10'000, 1000, 200},
                                                           {10'000, 100'000, 200},
-                                                          {100'000, 100'000, 100},
-                                                          {100'000, 1'000'000, 100}}) {
+                                                          {100'000, 100'000, 200},
+                                                          {100'000, 1'000'000, 300}}) {
       Run({nodes, waiting, cycles, 20}, seed, json);
     }
   }

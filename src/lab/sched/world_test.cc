@@ -179,9 +179,7 @@ std::string TextOf(const World& world, const std::vector<Move>& moves) {
 // The decision is incremental because the world is: what it remembers must never show. A lab of
 // some hundred jobs under churn, surges, loans, nodes that go and come, runs that save and run
 // late; in each cycle the world that was kept and one built from its rows decide the same, word for
-// word. Tried with a bug planted in each of: the head of a victim class (not told when it is
-// paused), the rows of ends_ (late ones left where they were), growable_ (kept after a resize): all
-// three fail.
+// word.
 void RunKeptAndAnew(uint64_t seed, int64_t* moves_seen, int64_t* loans_seen) {
   Random random(seed);
   const int node_count = 6 + static_cast<int>(random.Below(20));
