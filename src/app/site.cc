@@ -56,8 +56,13 @@ void AddSiteAdd(CLI::App& site, int& exit_status) {
   wire::SiteSpec& s = f->spec;
   c->add_option("name", s.name, "What the lab calls it")->required();
   c->add_option("--driver", s.driver, "slurm");
-  c->add_option("--via", f->via, "here: its commands on this host; ssh: on another");
-  c->add_option("--address", s.slurm.address, "ssh: [user@]host, or a name of ~/.ssh/config");
+  c->add_option("--via", f->via,
+                "here: its commands on this host; ssh: on another; rest: slurmrestd");
+  c->add_option("--address", s.slurm.address,
+                "ssh: [user@]host, or a name of ~/.ssh/config; rest: http://HOST:PORT");
+  c->add_option("--user", s.slurm.user, "rest: whose token it is");
+  c->add_option("--token-file", s.slurm.token_file,
+                "rest: a file with the token and nothing else; read anew at each question");
   c->add_option("--conf", s.slurm.conf, "slurm.conf, where it is not in its usual place");
   c->add_option("--cluster", s.slurm.cluster, "ClusterName; the site's name if not said");
   c->add_option("--partition", s.slurm.partition, "The cluster's default if not said");

@@ -8,14 +8,17 @@
 //     hosts        the node of each rank, a line each
 //     job          the id of the Slurm job, once it is known
 //     end.json     how it ended: final                           by the driver, last
-//     claim        the id of the job that runs it                by run.sh: made once, never
-//     changed address      "HOST PORT" of a replica                      by rank.sh exit.<rank>
-//     "CODE SECONDS": how a rank ended, and when    by rank.sh done         srun's exit status by
-//     run.sh slurm.out    what Slurm itself and these scripts say
+//     claim        the id of the job that runs it                by run.sh, made once and never
+//                                                                changed; or 0, by the driver
+//     address      "HOST PORT" of a replica                      by rank.sh
+//     exit.<rank>  "CODE SECONDS": how a rank ended, and when    by rank.sh
+//     done         srun's exit status                            by run.sh
+//     slurm.out    what Slurm itself and these scripts say
 //
 // A run that was submitted twice (a crash, an answer that was lost) starts once: the job that makes
 // `claim` runs, any other ends with 75 and touches nothing. The same holds for a job that the site
-// puts back into its queue.
+// puts back into its queue. A run that is withdrawn before it began is claimed by the driver, with
+// 0: whatever job of it Slurm still holds, or will be handed, does nothing.
 //
 // Threads   pure.
 #pragma once

@@ -30,12 +30,13 @@ class Checker {
       Bad("controller", facts.error());
       return std::move(all_);
     }
-    Good("controller", fmt::format("Slurm {} answers, cluster {}", facts->version, facts->cluster));
+    Good("controller", fmt::format("Slurm {} answers, cluster {}", facts->version,
+                                   facts->cluster.empty() ? "not said" : facts->cluster));
     if (facts->version.rfind(kTestedVersions, 0) != 0)
       Note("version", false,
            fmt::format("Slurm {}; Weir was run against {}", facts->version, kTestedVersions),
            "run tests/slurm's story there before you rely on it");
-    if (facts->cluster != slurm.cluster) {
+    if (!facts->cluster.empty() && facts->cluster != slurm.cluster) {
       Bad("cluster",
           fmt::format("the controller is that of cluster \"{}\", not of \"{}\"", facts->cluster,
                       slurm.cluster),
@@ -67,9 +68,11 @@ class Checker {
          "times of reservations are corrected for it; logs of both will not match");
     Note("accounting", facts->accounting,
          facts->accounting ? "on"
-                           : fmt::format("off: a job that Weir did not look at for {} is judged by "
-                                         "the files that its ranks wrote",
-                                         Human(facts->forgets_after)),
+         : slurm.via == wire::SlurmVia::kRest
+             ? std::string("not asked through slurmrestd")
+             : fmt::format("off: a job that Weir did not look at for {} is judged by "
+                           "the files that its ranks wrote",
+                           Human(facts->forgets_after)),
          "AccountingStorageType=accounting_storage/slurmdbd, if the site wants to keep it");
     TestSubmission(*look);
     DataFolder();

@@ -49,7 +49,10 @@ Error ErrorOf(const std::string& what, std::string_view said) {
   // By Slurm's own words, the more particular first.
   static constexpr Known kKnown[] = {
       {"invalid partition", Code::kInvalidArgument, "see `sinfo -s` for the partitions"},
+      {"Invalid partition", Code::kInvalidArgument, "see `sinfo -s` for the partitions"},
       {"invalid account", Code::kInvalidArgument,
+       "give --account, or ask the site for an association"},
+      {"Invalid account", Code::kInvalidArgument,
        "give --account, or ask the site for an association"},
       {"Invalid qos", Code::kInvalidArgument, "give --qos as the site allows it"},
       {"generic resource", Code::kInvalidArgument, "see `sinfo -o %G` for what the nodes have"},
@@ -199,16 +202,20 @@ class CommandLine final : public Door {
 
   Result<std::vector<Result<int64_t>>> Submit(const std::vector<Submission>& all) override {
     std::string script = Head();
-    // One list for all: a job of that name is the one that an earlier try made.
+    // A job of that name is the one that an earlier try made: one list for all that may have one.
+    if (std::any_of(all.begin(), all.end(), [](const Submission& s) { return !s.fresh; }))
+      script += "known=$(squeue -h -a --me -t all -O 'JobID:|,Name:|') || exit 41\n";
     script +=
-        "known=$(squeue -h -a --me -t all -O 'JobID:|,Name:|') || exit 41\n"
-        "sub() {\n"
-        "  n=$1 name=$2; shift 2\n"
-        "  said=$(printf '%s\\n' \"$known\" | awk -F'|' -v n=\"$name\" '$2==n{id=$1} END{print "
-        "id}')\n"
-        "  rc=0\n"
-        "  [ -n \"$said\" ] || { said=$(\"$@\" 2>&1); rc=$?; }\n"
-        "  printf '\\036%s %s %s\\n' \"$n\" \"$rc\" \"$(printf '%s' \"$said\" | tr '\\n' ' ')\"\n"
+        "new() {\n"
+        "  n=$1; shift\n"
+        "  said=$(\"$@\" 2>&1)\n"
+        "  printf '\\036%s %s %s\\n' \"$n\" $? \"$said\"\n"
+        "}\n"
+        "again() {\n"
+        "  said=$(printf '%s\\n' \"$known\" | awk -F'|' -v n=\"$2\" '$2==n{print $1; exit}')\n"
+        "  if [ -n \"$said\" ]; then printf '\\036%s 0 %s\\n' \"$1\" \"$said\"; return; fi\n"
+        "  n=$1; shift 2\n"
+        "  new \"$n\" \"$@\"\n"
         "}\n";
     for (size_t i = 0; i < all.size(); ++i) script += SubmitLine(i, all[i]);
     const io::CommandOutput done = TRY(shell_->Run(script));
@@ -217,7 +224,7 @@ class CommandLine final : public Door {
         all.size(),
         Error(Code::kUnavailable, "the submission was cut short: " + OneLine(done.err)));
     for (size_t at = done.out.find(kMark); at != std::string::npos; at = done.out.find(kMark, at)) {
-      const size_t end = std::min(done.out.find('\n', ++at), done.out.size());
+      const size_t end = std::min(done.out.find(kMark, ++at), done.out.size());
       std::string_view line = std::string_view(done.out).substr(at, end - at);
       char* rest = nullptr;
       const std::string copy(line);
@@ -250,7 +257,7 @@ class CommandLine final : public Door {
     std::string list;
     for (const int64_t job : jobs) list += (list.empty() ? "" : ",") + std::to_string(job);
     const io::CommandOutput done =
-        TRY(shell_->Run(Head() + "sacct -X -n -P -o jobid,state,exitcode -j " + list));
+        TRY(shell_->Run(Head() + "sacct -X -n -P -o jobid,state,exitcode,jobname -j " + list));
     if (done.exit_code != 0) return ErrorOf("sacct", done.err);
     return ParseAccounting(done.out);
   }
@@ -319,7 +326,7 @@ class CommandLine final : public Door {
   std::string SubmitLine(size_t n, const Submission& s) const {
     const auto file = [&](const char* name) { return Quoted(s.dir + "/" + name); };
     std::string line = fmt::format("cd {} 2>/dev/null; ", Quoted(s.dir));
-    line += fmt::format("sub {} {} ", n, Quoted(s.name));
+    line += s.fresh ? fmt::format("new {} ", n) : fmt::format("again {} {} ", n, Quoted(s.name));
     if (s.arbitrary) line += fmt::format("env SLURM_HOSTFILE={} ", file("hosts"));
     line += fmt::format("sbatch --parsable --no-requeue --export=ALL -J {} --comment={}",
                         Quoted(s.name), Quoted(s.comment));
@@ -345,7 +352,7 @@ class CommandLine final : public Door {
     // The last word that begins with a digit: "sbatch: warning ... 17;alpha".
     int64_t id = 0;
     for (size_t at = 0; at < said.size();) {
-      const size_t space = std::min(said.find(' ', at), said.size());
+      const size_t space = std::min(said.find_first_of(" \n", at), said.size());
       const std::string word(said.substr(at, space - at));
       if (!word.empty() &&
           word.find_first_not_of("0123456789") == std::min(word.find(';'), std::string::npos))
@@ -394,8 +401,7 @@ Result<std::unique_ptr<Door>> OpenDoor(const wire::SlurmSite& site,
     case wire::SlurmVia::kRest:
       break;
   }
-  return Error(Code::kUnimplemented, "slurmrestd is not spoken yet")
-      .Hint("reach the cluster by its command line: --via here, or --via ssh --address HOST");
+  return OpenRestDoor(site);
 }
 
 std::unique_ptr<Door> CommandDoor(std::unique_ptr<Shell> shell, wire::SlurmSite site) {

@@ -23,7 +23,7 @@ namespace weir::control::slurm {
 
 // What rarely changes.
 struct Facts {
-  std::string cluster;
+  std::string cluster;  // empty: it cannot be asked (slurmrestd)
   std::string version;
   bool memory_is_shared_out = false;  // SelectTypeParameters has ..._Memory
   bool accounting = false;            // sacct answers
@@ -43,18 +43,20 @@ struct Look {
 
 struct Submission {
   std::string name;     // of the Slurm job; found by it
+  bool fresh = false;   // nobody tried before: it is not looked for
   std::string comment;  // for people
   std::string dir;      // the run's folder as the site sees it; holds run.sh and hosts
   int64_t ranks = 1;
   int64_t nodes = 1;
   int64_t cpus_per_task = 1;
-  int64_t mem_per_cpu_mb = 0;  // 0: not said
-  std::string gpus_per_task;   // "h100:1", "1", or empty
-  bool arbitrary = true;       // ranks to nodes as `hosts` says, else one node, the first of hosts
-  std::string host;            // the first
-  std::string extra_gres;      // of the one node
-  Duration limit;              // 0: the partition's
-  Duration grace;              // SIGTERM comes so long before the limit
+  int64_t mem_per_cpu_mb = 0;      // 0: not said
+  std::string gpus_per_task;       // "h100:1", "1", or empty
+  std::vector<std::string> hosts;  // of the ranks, in order
+  bool arbitrary = true;   // ranks to nodes as `hosts` says, else one node, the first of hosts
+  std::string host;        // the first
+  std::string extra_gres;  // of the one node
+  Duration limit;          // 0: the partition's
+  Duration grace;          // SIGTERM comes so long before the limit
 };
 
 enum class Nudge { kTerm, kCancel };  // SIGTERM to every step; the end
@@ -90,6 +92,8 @@ std::unique_ptr<Shell> LocalShell(std::map<std::string, std::string> env);
 std::unique_ptr<Shell> SshShell(std::string address, std::map<std::string, std::string> env);
 
 std::unique_ptr<Door> CommandDoor(std::unique_ptr<Shell> shell, wire::SlurmSite site);
+// slurmrestd at site.address, with the token of site.token_file.
+Result<std::unique_ptr<Door>> OpenRestDoor(const wire::SlurmSite& site);
 // What the site says to use.
 Result<std::unique_ptr<Door>> OpenDoor(const wire::SlurmSite& site,
                                        const std::map<std::string, std::string>& env);

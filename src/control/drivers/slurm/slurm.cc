@@ -17,6 +17,7 @@
 #include "control/drivers/slurm/batch.h"
 #include "control/drivers/slurm/outcome.h"
 #include "control/drivers/slurm/slots.h"
+#include "control/outcome.h"
 
 namespace weir::control::slurm {
 
@@ -88,6 +89,8 @@ constexpr int64_t kPortSpan = 10'000;
 constexpr int kAbsentLooks = 2;
 constexpr Duration kSaveOffsetEvery = Duration::Seconds(5);
 constexpr Duration kDrainRetry = Duration::Seconds(30);
+constexpr int kProgressReads = 16;  // of ProgressReader's bounds each, at once
+constexpr int64_t kWithheld = 0;    // in `claim`: no job may begin it
 constexpr const char* kDrainMark = "weir: ";
 
 std::string ParentOf(const std::string& path) { return path.substr(0, path.find_last_of('/')); }
@@ -116,6 +119,7 @@ struct Run {
   std::string cause;                // of a stop of our own
   bool term_sent = false, cancel_sent = false;
 
+  size_t said = 0;  // so many ranks, from the first on, have said how they ended
   JobStage stage = JobStage::kPending;
   std::string state, reason;
   bool began = false;
@@ -126,6 +130,26 @@ struct Run {
   int64_t port = 0;
   std::optional<EndFile> end;
 };
+
+// A run that ended by its own word before Slurm said so: its job is listed for a moment yet.
+struct Settled {
+  int64_t job = 0;
+  std::vector<std::string> slots;
+  Duration since;
+  std::string rubbish;  // its folder, once it is forgotten
+};
+
+// How each rank ended, as far as they have said.
+std::vector<std::optional<RankExit>> ReadExits(const std::string& dir, size_t ranks, size_t from) {
+  std::vector<std::optional<RankExit>> exits(ranks);
+  for (size_t rank = from; rank < ranks; ++rank) {
+    const auto text = io::ReadFile(fmt::format("{}/exit.{}", dir, rank), kSmallFileBytes);
+    long long code = 0, at = 0;
+    if (text && std::sscanf(text->c_str(), "%lld %lld", &code, &at) == 2 && code >= 0 && code < 256)
+      exits[rank] = RankExit{code, at};
+  }
+  return exits;
+}
 
 // What the worker reads of a run's folder, without the lock.
 struct Wrote {
@@ -179,8 +203,12 @@ class Implementation final : public SlurmDriver {
       Run& run = AddRun(*std::move(file));
       run.tried = true;
       run.job = NumberIn(dir + "/job");
-      if (Result<EndFile> end = ReadRunFile<EndFile>(dir + "/end.json"); end)
+      if (Result<EndFile> end = ReadRunFile<EndFile>(dir + "/end.json"); end) {
         run.end = *std::move(end);
+      } else if (io::FileExists(dir + "/claim") && NumberIn(dir + "/claim") == kWithheld) {
+        End(run, Withdrawn());  // cut short between the two
+        if (run.job != 0) unwanted_.insert(run.job);
+      }
     }
     return {};
   }
@@ -281,7 +309,11 @@ class Implementation final : public SlurmDriver {
     if (!it->second.end)
       return Error(Code::kFailedPrecondition, fmt::format("run {} has not ended", run_id))
           .Hint("stop it first");
-    rubbish_.push_back(it->second.dir);
+    const auto settled = settled_.find(run_id);
+    if (settled != settled_.end())
+      settled->second.rubbish = it->second.dir;
+    else
+      rubbish_.push_back(it->second.dir);
     runs_.erase(it);
     Wake();
     return {};
@@ -305,7 +337,10 @@ class Implementation final : public SlurmDriver {
       std::lock_guard lock(mutex_);
       due = clock_->Monotonic() >= next_look_;
     }
-    if (due) LookAgain();
+    if (due)
+      LookAgain();
+    else
+      WatchFiles();
   }
 
  private:
@@ -419,19 +454,22 @@ class Implementation final : public SlurmDriver {
     if (!rubbish_.empty() || !unsaved_ends_.empty()) return {};
     Duration due = next_look_;
     const auto at = [&](Duration when) { due = std::min(due, std::max(when, changes_from_)); };
-    if (!unwanted_.empty()) at({});
+    if (!unwanted_.empty() && looked_) at({});
     for (const auto& [id, run] : runs_) {
       if (run.end || run.in_hand) continue;
+      if (run.kill_at && !run.began && run.tried) return {};  // withdrawn, or begun after all
+      if (run.job != 0) due = std::min(due, files_from_);
       if (run.job == 0 && !run.kill_at && looked_) at(run.retry_at);
-      if (run.job == 0 || !run.kill_at || run.cancel_sent) continue;
+      if (run.job == 0 || !run.kill_at || run.cancel_sent || !looked_ || run.absent > 0) continue;
       at(!run.term_sent || !run.began ? Duration{} : *run.kill_at);
     }
     return due;
   }
 
-  // Changes that took so long: they and what follows them take half of the time at most.
+  // Changes that took so long: the next may not come before they are their share of the time.
   void SpendOnChanges(Duration took, Duration now) {
-    changes_from_ = now + std::min(took, kLongestBackoff);
+    changes_from_ = now + std::min(Duration::FromSeconds(took.seconds() * (1 / kChangesShare - 1)),
+                                   kLongestBackoff);
     next_look_ = std::min(next_look_, std::max(looks_from_, now + kSoon));
   }
   // A look took so long: the next one may not come before that is a small share of the time.
@@ -466,15 +504,17 @@ class Implementation final : public SlurmDriver {
   }
 
   void SendStops() {
+    Withdraw();
     std::vector<std::string> term_runs, cancel_runs;
     std::vector<int64_t> term, cancel;
     Duration began;
     {
       std::lock_guard lock(mutex_);
       began = clock_->Monotonic();
-      if (began < changes_from_) return;
+      if (!looked_ || began < changes_from_) return;
       for (auto& [id, run] : runs_) {
-        if (!Live(run) || !run.kill_at) continue;
+        // Of a job that the newest look did not show nothing is known; its number may be another's.
+        if (!Live(run) || !run.kill_at || run.absent > 0) continue;
         if (!run.cancel_sent && (began >= *run.kill_at || !run.began)) {
           cancel.push_back(run.job);
           cancel_runs.push_back(id);
@@ -507,12 +547,49 @@ class Implementation final : public SlurmDriver {
     }
   }
 
+  // Runs that are to stop and that no job has begun: from here on none can, whatever Slurm holds or
+  // has not answered yet. This needs the folder alone, so it holds for a site that is silent.
+  void Withdraw() {
+    std::vector<std::pair<std::string, std::string>> idle;
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& [id, run] : runs_) {
+        if (!run.end && run.kill_at && !run.began && run.tried && !run.in_hand)
+          idle.emplace_back(id, run.dir);
+      }
+    }
+    for (const auto& [id, dir] : idle) {
+      const bool withheld = Withhold(dir);
+      std::lock_guard lock(mutex_);
+      const auto it = runs_.find(id);
+      if (it == runs_.end() || it->second.end) continue;
+      Run& run = it->second;
+      if (!withheld) {
+        run.began = true;
+        continue;
+      }
+      if (run.job != 0 && run.absent == 0) unwanted_.insert(run.job);
+      EndFile end = Withdrawn();
+      if (!run.cause.empty()) end.reason = run.cause;
+      End(run, std::move(end));
+    }
+  }
+
+  // Claims a run for nobody. False: a job has begun it. A disk that takes no file lets no job begin
+  // either, so then it counts as withheld.
+  static bool Withhold(const std::string& dir) {
+    const Status made = io::CreateFileDurably(dir + "/claim", fmt::format("{}\n", kWithheld));
+    return made || made.error().code() != Code::kAlreadyExists ||
+           NumberIn(dir + "/claim") == kWithheld;
+  }
+
   void SubmitSome() {
     struct InHand {
       std::string id, dir;
       RunFile file;
       std::optional<RunSpec> spec;
       bool tried = false;
+      bool fresh = false;
     };
     std::vector<InHand> taken;
     Facts facts;
@@ -531,6 +608,10 @@ class Implementation final : public SlurmDriver {
       if (taken.empty()) return;
       facts = facts_;
       nodes = look_.nodes;
+      for (InHand& t : taken) {
+        t.fresh = !t.tried && std::none_of(look_.jobs.begin(), look_.jobs.end(),
+                                           [&](const Job& j) { return j.name == prefix_ + t.id; });
+      }
     }
     std::vector<Submission> asks;
     std::vector<size_t> asked;  // index into taken
@@ -547,6 +628,7 @@ class Implementation final : public SlurmDriver {
         answers[i] = std::move(ask).error();
         continue;
       }
+      ask->fresh = t.fresh;
       asks.push_back(*std::move(ask));
       asked.push_back(i);
     }
@@ -584,17 +666,20 @@ class Implementation final : public SlurmDriver {
       run.reason = error.message();
       const bool never =
           error.code() == Code::kInvalidArgument || error.code() == Code::kPermissionDenied;
-      if (error.code() == Code::kNotFound) {
-        EndFile gone = Withdrawn();
-        gone.reason = error.message();
-        End(run, std::move(gone));
-      } else if (never) {
-        EndFile refused;
-        refused.phase = EndPhase::kRefused;
-        refused.reason = error.ToString();
-        End(run, std::move(refused));
-      } else {
+      const bool late = !run.tried && now - run.asked_at >= options_.site.slurm.start_within;
+      if (!never && !late && error.code() != Code::kNotFound) {
         Trouble(error);
+      } else if (run.tried && !Withhold(run.dir)) {
+        run.began = true;  // an earlier try was taken after all; its claim says which
+      } else {
+        EndFile end = Withdrawn();
+        end.reason = error.message();
+        if (never) {
+          end.phase = EndPhase::kRefused;
+          end.exit_code = 0;
+          end.reason = error.ToString();
+        }
+        End(run, std::move(end));
       }
     }
   }
@@ -635,6 +720,7 @@ class Implementation final : public SlurmDriver {
     s.cpus_per_task = cpus_per_slot * per_rank;
     s.arbitrary = distinct.size() > 1;
     s.host = file.hosts.front();
+    s.hosts = file.hosts;
     if (!site.gres.empty()) {
       // The slots' own type, where it is one: a node may have several.
       std::set<std::string> kinds;
@@ -728,7 +814,7 @@ class Implementation final : public SlurmDriver {
     Result<Facts> facts = Error(Code::kInternal, "not asked");
     if (ask_facts) {
       facts = door_->Ask();
-      if (facts && facts->cluster != options_.site.slurm.cluster)
+      if (facts && !facts->cluster.empty() && facts->cluster != options_.site.slurm.cluster)
         facts = Error(Code::kFailedPrecondition,
                       fmt::format("the controller is that of cluster {}, not of {}", facts->cluster,
                                   options_.site.slurm.cluster));
@@ -771,24 +857,8 @@ class Implementation final : public SlurmDriver {
     for (const Reading& r : readings) {
       Wrote& w = wrote[r.id];
       w.claim = NumberIn(r.dir + "/claim");
-      if (r.exits) {
-        w.ranks.resize(r.ranks);
-        for (size_t rank = 0; rank < r.ranks; ++rank) {
-          const auto text = io::ReadFile(fmt::format("{}/exit.{}", r.dir, rank), kSmallFileBytes);
-          long long code = 0, at = 0;
-          if (text && std::sscanf(text->c_str(), "%lld %lld", &code, &at) == 2 && code >= 0 &&
-              code < 256)
-            w.ranks[rank] = RankExit{code, at};
-        }
-      }
-      if (r.wants_port) {
-        const std::string text = io::ReadFile(r.dir + "/address", kSmallFileBytes).value_or("");
-        const size_t space = text.find(' ');
-        if (space != std::string::npos) {
-          w.host = text.substr(0, space);
-          w.port = std::atoll(text.c_str() + space);
-        }
-      }
+      if (r.exits) w.ranks = ReadExits(r.dir, r.ranks, 0);
+      if (r.wants_port) ReadAddress(r.dir, w);
       if (r.wants_progress) ReadProgress(r.id, w);
     }
     if (facts_.accounting || (facts && facts->accounting)) Recall(by_id);
@@ -818,9 +888,22 @@ class Implementation final : public SlurmDriver {
           busy = busy || !run.began || run.kill_at.has_value() || run.stage != JobStage::kRunning;
         }
       }
+      for (auto it = settled_.begin(); it != settled_.end();) {
+        const auto job = by_id.find(it->second.job);
+        const bool there = job != by_id.end() && job->second->name == prefix_ + it->first &&
+                           StageOf(job->second->state) != JobStage::kEnded;
+        if (there && now - it->second.since < kSettles) {
+          held.push_back({it->second.slots, true});
+          ++it;
+          continue;
+        }
+        if (!it->second.rubbish.empty()) rubbish_.push_back(it->second.rubbish);
+        it = settled_.erase(it);
+      }
       orphans_.clear();
       for (const auto& [id, job] : by_name) {
-        if (!runs_.contains(id) && StageOf(job->state) != JobStage::kEnded)
+        if (!runs_.contains(id) && !settled_.contains(id) &&
+            StageOf(job->state) != JobStage::kEnded)
           orphans_.push_back(*job);
       }
       slots_ = SlotsOf(options_.site, facts_, *look, held, clock_->Now(), theirs_);
@@ -853,8 +936,9 @@ class Implementation final : public SlurmDriver {
   const Job* JobOf(const Run& run, const std::map<int64_t, const Job*>& by_id,
                    const std::map<std::string, const Job*>& by_name) const {
     if (run.job != 0) {
+      // A controller that lost its last moments gives their numbers out again.
       const auto it = by_id.find(run.job);
-      return it == by_id.end() ? nullptr : it->second;
+      return it == by_id.end() || it->second->name != prefix_ + run.file.id ? nullptr : it->second;
     }
     const auto it = by_name.find(run.file.id);
     return it == by_name.end() ? nullptr : it->second;
@@ -868,9 +952,89 @@ class Implementation final : public SlurmDriver {
       const auto it = runs_.find(id);
       if (it == runs_.end() || !it->second.progress) return;
       reader = &*it->second.progress;
-      w.size_told = reader->offset();
-      w.progress = reader->Read();
     }
+    w.size_told = reader->offset();
+    for (int i = 0; i < kProgressReads; ++i) {
+      std::vector<wire::Json> lines = reader->Read();
+      if (lines.empty()) return;
+      std::move(lines.begin(), lines.end(), std::back_inserter(w.progress));
+    }
+  }
+
+  static void ReadAddress(const std::string& dir, Wrote& w) {
+    const std::string text = io::ReadFile(dir + "/address", kSmallFileBytes).value_or("");
+    const size_t space = text.find(' ');
+    if (space == std::string::npos) return;
+    w.host = text.substr(0, space);
+    w.port = std::atoll(text.c_str() + space);
+  }
+
+  // What runs say of themselves between two looks, without asking Slurm: that they began, where
+  // they listen, and that every rank ended with 0 or 75, which no word of Slurm's would change.
+  void WatchFiles() {
+    struct Watch {
+      std::string id, dir;
+      size_t ranks = 1, said = 0;
+      bool began = false, wants_port = false;
+      Wrote wrote;
+    };
+    std::vector<Watch> all;
+    const Duration from = clock_->Monotonic();
+    {
+      std::lock_guard lock(mutex_);
+      if (!looked_ || from < files_from_) return;
+      for (const auto& [id, run] : runs_) {
+        if (run.end || run.job == 0 || run.in_hand) continue;
+        all.push_back({id,
+                       run.dir,
+                       run.file.hosts.size(),
+                       run.said,
+                       run.began,
+                       run.file.wants_port && run.port == 0,
+                       {}});
+      }
+    }
+    for (Watch& w : all) {
+      if (!w.began) w.wrote.claim = NumberIn(w.dir + "/claim");
+      if (!w.began && w.wrote.claim == 0) continue;
+      if (w.wants_port) ReadAddress(w.dir, w.wrote);
+      const size_t before = w.said;
+      while (w.said < w.ranks && io::FileExists(fmt::format("{}/exit.{}", w.dir, w.said))) ++w.said;
+      if (w.said < w.ranks || before == w.ranks) continue;
+      w.wrote.ranks = ReadExits(w.dir, w.ranks, 0);
+      if (EndedWell(w.wrote)) ReadProgress(w.id, w.wrote);  // after the exits: all that there is
+    }
+    std::lock_guard lock(mutex_);
+    const Duration now = clock_->Monotonic();
+    files_from_ = now + std::max(kFilesEvery, (now - from) * kFilesRest);
+    for (Watch& w : all) {
+      const auto it = runs_.find(w.id);
+      if (it == runs_.end() || it->second.end) continue;
+      Run& run = it->second;
+      if (w.wrote.claim > 0 && w.wrote.claim != run.job) {  // for the next look to sort out
+        next_look_ = std::min(next_look_, looks_from_);
+        continue;
+      }
+      if (w.wrote.claim > 0 && !run.began) {
+        run.began = true;
+        run.running_at = now;
+      }
+      run.said = w.said;
+      TakeWords(run, w.wrote, now);
+      if (w.wrote.ranks.empty()) continue;
+      if (EndedWell(w.wrote)) {
+        settled_[w.id] = {run.job, run.file.slots, now, ""};
+        Finish(run, nullptr, w.wrote);
+      } else {
+        next_look_ = std::min(next_look_, looks_from_);
+      }
+    }
+  }
+
+  static bool EndedWell(const Wrote& w) {
+    return !w.ranks.empty() && std::all_of(w.ranks.begin(), w.ranks.end(), [](const auto& r) {
+      return r && (r->code == 0 || r->code == kExitResume);
+    });
   }
 
   // Jobs that have left the controller's memory, from accounting: they are put among those listed.
@@ -891,24 +1055,27 @@ class Implementation final : public SlurmDriver {
     for (const Job& job : recalled_) by_id.emplace(job.id, &job);
   }
 
-  // Under the lock: one run against what the look showed.
-  void Apply(Run& run, const Job* job, Wrote& w, Duration looked_from, Duration now,
-             std::vector<std::pair<std::string, int64_t>>& found) {
-    if (!w.progress.empty()) {
-      for (wire::Json& line : w.progress) {
-        if (const auto path = line.find("path"); path != line.end() && path->is_string())
-          *path = Moved(path->get<std::string>(), options_.site.slurm.data_at, options_.data_dir);
-        run.told.push_back(std::move(line));
-      }
-      if (now - run.offset_saved_at >= kSaveOffsetEvery) {
-        run.offset_saved_at = now;
-        (void)io::WriteFileAtomically(run.dir + "/progress.offset", std::to_string(w.size_told));
-      }
-    }
+  // Under the lock: what a run said of itself, for Poll.
+  void TakeWords(Run& run, Wrote& w, Duration now) {
     if (w.port > 0) {
       run.host = w.host;
       run.port = w.port;
     }
+    if (w.progress.empty()) return;
+    for (wire::Json& line : w.progress) {
+      if (const auto path = line.find("path"); path != line.end() && path->is_string())
+        *path = Moved(path->get<std::string>(), options_.site.slurm.data_at, options_.data_dir);
+      run.told.push_back(std::move(line));
+    }
+    if (now - run.offset_saved_at < kSaveOffsetEvery) return;
+    run.offset_saved_at = now;
+    (void)io::WriteFileAtomically(run.dir + "/progress.offset", std::to_string(w.size_told));
+  }
+
+  // Under the lock: one run against what the look showed.
+  void Apply(Run& run, const Job* job, Wrote& w, Duration looked_from, Duration now,
+             std::vector<std::pair<std::string, int64_t>>& found) {
+    TakeWords(run, w, now);
     // Two jobs of one run: the one that made the claim is it.
     if (w.claim > 0 && w.claim != run.job) {
       run.job = w.claim;
@@ -919,16 +1086,11 @@ class Implementation final : public SlurmDriver {
       if (job != nullptr) {
         run.job = job->id;
         found.emplace_back(run.dir, run.job);
-      } else if (run.in_hand || looked_from <= run.sent_at) {
-        return;
-      } else if (run.kill_at) {
-        End(run, Withdrawn());
-        return;
-      } else if (now - run.asked_at >= options_.site.slurm.start_within) {
-        EndFile end = Withdrawn();
-        end.reason = fmt::format("not submitted within {}: {}",
-                                 Human(options_.site.slurm.start_within), run.reason);
-        End(run, std::move(end));
+      } else if (!run.in_hand && looked_from > run.sent_at && !run.kill_at &&
+                 now - run.asked_at >= options_.site.slurm.start_within) {
+        run.cause = fmt::format("not submitted within {}: {}",
+                                Human(options_.site.slurm.start_within), run.reason);
+        run.kill_at = now;
         return;
       } else {
         return;
@@ -976,13 +1138,14 @@ class Implementation final : public SlurmDriver {
 
   void Finish(Run& run, const Job* job, const Wrote& w) {
     Ending ending;
+    ending.began = run.began || w.claim > 0;
+    if (!ending.began && !Withhold(run.dir)) return;  // another job of it just began
     if (job != nullptr) {
       ending.state = job->state;
       ending.reason = job->reason;
       ending.exit = job->exit;
     }
     ending.ranks = w.ranks;
-    ending.began = run.began || w.claim > 0;
     ending.asked = run.kill_at.has_value();
     ending.killed = run.cancel_sent;
     ending.cause = run.cause;
@@ -1034,7 +1197,10 @@ class Implementation final : public SlurmDriver {
       if (done) continue;
       log::warn("site {}, node {}: {}", site_.name, node.name, done.error().ToString());
       std::lock_guard lock(mutex_);
-      drain_at_ = clock_->Monotonic() + kDrainRetry;
+      // What the door cannot do it is not asked for again until the wish changes.
+      drain_at_ =
+          clock_->Monotonic() +
+          (done.error().code() == Code::kUnimplemented ? Duration::Minutes(24 * 60) : kDrainRetry);
       return;
     }
   }
@@ -1051,6 +1217,7 @@ class Implementation final : public SlurmDriver {
   std::condition_variable wake_;
   bool woken_ = false, ending_ = false;
   std::map<std::string, Run> runs_;
+  std::map<std::string, Settled> settled_;
   std::vector<Job> orphans_;
   std::set<int64_t> unwanted_;  // jobs of those, to be cancelled
   std::vector<std::string> rubbish_;
@@ -1063,7 +1230,7 @@ class Implementation final : public SlurmDriver {
   std::vector<wire::Slot> slots_;
   bool looked_ = false;
   std::map<std::string, int64_t> theirs_;  // by node: what others held at the newest look
-  Duration looked_at_ = {}, next_look_ = {}, looks_from_ = {}, changes_from_ = {};
+  Duration looked_at_ = {}, next_look_ = {}, looks_from_ = {}, changes_from_ = {}, files_from_ = {};
   int failures_ = 0;
   std::string trouble_;
 };

@@ -12,9 +12,10 @@
 //      \--(Slurm will never take it)--> ended as refused
 //
 // Looking   one look for all jobs and all nodes: every SlurmSite::poll_every, sooner while
-// something
-//           is under way, later when the controller is slow: looks take at most
-//           SlurmSite::load_share of the time, changes (in batches) at most half.
+//           something is under way, later when the controller is slow: looks take at most
+//           SlurmSite::load_share of the time, changes (in batches) at most kChangesShare. That a
+//           run began, and that all its ranks ended with 0 or 75, is read from its folder between
+//           the looks and costs the controller nothing.
 // Unknown   without an answer for SiteSpec::unknown_after, Slots and Poll say kUnavailable: what
 //           runs there is unknown, not gone.
 // Restart   a new driver over the same folder finds every run: by its files, and by its name in
@@ -35,6 +36,11 @@ namespace weir::control::slurm {
 
 inline constexpr size_t kSubmitBatch = 40;
 inline constexpr Duration kSoon = Duration::Millis(400);
+inline constexpr double kChangesShare = 0.8;
+inline constexpr Duration kFilesEvery = Duration::Millis(100);
+inline constexpr int64_t kFilesRest = 19;  // files are read a twentieth of the time at most
+// A job whose run has ended is left to end by itself for so long.
+inline constexpr Duration kSettles = Duration::Seconds(60);
 inline constexpr Duration kFactsEvery = Duration::Minutes(5);
 inline constexpr Duration kLongestBackoff = Duration::Seconds(30);
 // A file that a node has written shows here at the latest after this (a network file system's

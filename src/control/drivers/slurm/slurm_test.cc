@@ -238,6 +238,35 @@ TEST(SlurmOutcome, SlurmsStateAndTheRanksWords) {
   }
 }
 
+// ---- nodes as slots ----
+
+TEST(SlurmSlots, ReservationsAreReadByTheClusterClock) {
+  const Time now{1'767'225'600'000'000};
+  wire::SiteSpec site;
+  site.name = "north";
+  for (const Duration skew : {Duration::Minutes(-60), Duration{}, Duration::Minutes(90)}) {
+    Look look;
+    look.clock = now + skew;
+    look.nodes = *ParseNodes(
+        "n1|10.0.0.1|idle|main*|0/8/0/8|8000|gpu:h100:1|gpu:0||none|\n"
+        "n2|10.0.0.2|idle|main*|0/8/0/8|8000|gpu:h100:1|gpu:0||none|\n"
+        "n3|10.0.0.3|idle|main*|0/8/0/8|8000|gpu:h100:1|gpu:0||none|\n");
+    look.reservations = {
+        {"soon", look.clock + Duration::Minutes(10), look.clock + Duration::Minutes(20), {"n1"}},
+        {"holds", look.clock + Duration::Minutes(-1), look.clock + Duration::Minutes(1), {"n2"}},
+        {"over", look.clock + Duration::Minutes(-9), look.clock + Duration::Minutes(-1), {"n3"}}};
+    std::map<std::string, int64_t> theirs;
+    const auto slots = SlotsOf(site, {}, look, {}, now, theirs);
+    ASSERT_THAT(slots, SizeIs(3));
+    EXPECT_EQ(slots[0].health, wire::SlotHealth::kUp);
+    EXPECT_EQ(slots[0].leaves, now + Duration::Minutes(10)) << "by this machine's clock";
+    EXPECT_EQ(slots[1].health, wire::SlotHealth::kCordoned);
+    EXPECT_THAT(slots[1].why, HasSubstr("holds"));
+    EXPECT_EQ(slots[2].health, wire::SlotHealth::kUp);
+    EXPECT_FALSE(slots[2].leaves.is_set());
+  }
+}
+
 // ---- the driver over a Slurm that is played ----
 
 // One cluster in memory. Its jobs do nothing by themselves: tests move them on.
@@ -575,6 +604,69 @@ TEST_F(SlurmDriverTest, ASilentControllerIsUnknownAndAJobThatItForgotIsLost) {
   EXPECT_EQ(Seen("lease-1").phase, RunPhase::kLost);
 }
 
+TEST_F(SlurmDriverTest, WhatARunSaysOfItselfNeedsNoLook) {
+  Turn();
+  ASSERT_TRUE(driver_->Start(Gang("lease-1", {"north/n1/0", "north/n2/0"})));
+  Turn();
+  const auto soon = [&] {
+    clock_.Advance(kFilesEvery);
+    driver_->Turn();
+  };
+  Begins("lease-1");
+  Turn();
+  world_.down = true;  // whoever asks Slurm now would fail
+  Write("lease-1", "exit.0", "0 100\n");
+  soon();
+  EXPECT_EQ(Seen("lease-1").phase, RunPhase::kRunning) << "one rank is not all";
+  Write("lease-1", "exit.1", "75 101\n");
+  soon();
+  EXPECT_EQ(Seen("lease-1").phase, RunPhase::kExited);
+  EXPECT_EQ(Seen("lease-1").exit_code, 75);
+  ASSERT_TRUE(driver_->Forget("lease-1"));
+  world_.down = false;
+  world_.used = {{"n1", 1}, {"n2", 1}};
+  Turn(4);
+  EXPECT_THAT(*driver_->Poll(), IsEmpty()) << "its job ends by itself: nobody has to stop it";
+  for (const wire::Slot& slot : *driver_->Slots()) EXPECT_EQ(slot.health, wire::SlotHealth::kUp);
+  EXPECT_TRUE(io::FileExists(dir_.path() + "/sites/north/runs/lease-1")) << "its job writes there";
+  world_.jobs.clear();
+  world_.used.clear();
+  Turn(3);
+  EXPECT_FALSE(io::FileExists(dir_.path() + "/sites/north/runs/lease-1"));
+}
+
+TEST_F(SlurmDriverTest, AWithdrawnRunCannotBeginWhateverTheSiteStillHolds) {
+  Turn();
+  ASSERT_TRUE(driver_->Start(Gang("lease-1", {"north/n1/0"})));
+  world_.loses_answer = true;
+  Turn();
+  world_.down = true;
+  ASSERT_TRUE(driver_->Stop("lease-1", Duration::Seconds(5)));
+  Turn();
+  EXPECT_EQ(Seen("lease-1").exit_code, 75)
+      << "although the site is silent and may hold a job of it";
+  EXPECT_EQ(*io::ReadFile(dir_.path() + "/sites/north/runs/lease-1/claim", 100), "0\n");
+  Open();
+  world_.down = false;
+  Turn(2);
+  EXPECT_EQ(Seen("lease-1").exit_code, 75);
+  EXPECT_THAT(world_.submissions, SizeIs(1));
+}
+
+TEST_F(SlurmDriverTest, ANumberThatSlurmGaveOutAgainIsNotOurJob) {
+  Turn();
+  ASSERT_TRUE(driver_->Start(Gang("lease-1", {"north/n1/0"})));
+  Turn();
+  Begins("lease-1");
+  Turn();
+  world_.jobs[world_.LastJob()].name = "somebody's training";  // after a crash of the controller
+  Turn();
+  ASSERT_TRUE(driver_->Stop("lease-1", Duration::Seconds(1)));
+  Turn(5);
+  EXPECT_EQ(Seen("lease-1").phase, RunPhase::kLost);
+  EXPECT_THAT(world_.calls, IsEmpty()) << "theirs is left alone";
+}
+
 TEST_F(SlurmDriverTest, OthersHoldWhatIsNotOursAndDrainsFlowBothWays) {
   Turn();
   ASSERT_TRUE(driver_->Start(Gang("lease-1", {"north/n1/0"})));
@@ -697,6 +789,11 @@ TEST(SlurmDoor, SubmissionsAreToldApartAndErrorsKeepSlurmsWords) {
   EXPECT_EQ((*ids)[3].error().code(), Code::kUnavailable) << "no word of it";
   EXPECT_THAT(s.asked[0], HasSubstr(" -p 'p 1'"));
   EXPECT_THAT(s.asked[0], HasSubstr(" -t 2 --signal=TERM@20"));
+  EXPECT_THAT(s.asked[0], HasSubstr("squeue"));
+  one.fresh = true;
+  s.answers = {{0, "\0360 0 sbatch: warning: odd\n17;alpha\n", ""}};
+  EXPECT_EQ(*(*door->Submit({one}))[0], 17);
+  EXPECT_THAT(s.asked[1], ::testing::Not(HasSubstr("squeue -h"))) << "nobody tried before";
 }
 
 TEST(SlurmCheck, SaysWhatIsWrongBeforeAnythingIsSent) {

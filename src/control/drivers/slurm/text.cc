@@ -117,7 +117,7 @@ Result<std::vector<Job>> ParseAccounting(string_view text) {
   std::vector<string_view> f;
   for (string_view line; NextLine(text, line);) {
     if (Trim(line).empty()) continue;
-    if (!Split(line, 3, f)) return Unclear("accounted jobs", line);
+    if (!Split(line, 4, f)) return Unclear("accounted jobs", line);
     const auto id = Number(f[0]);
     if (!id || *id <= 0 || f[1].empty()) return Unclear("accounted jobs", line);
     const size_t colon = f[2].find(':');
@@ -131,6 +131,7 @@ Result<std::vector<Job>> ParseAccounting(string_view text) {
     job.state = std::string(f[1].substr(0, f[1].find(' ')));
     job.reason = std::string(f[1]);
     job.exit = *code * 256 + *signal;
+    job.name = std::string(f[3]);
     jobs.push_back(std::move(job));
   }
   return jobs;

@@ -37,7 +37,7 @@ enum class JobStage { kPending, kRunning, kEnding, kEnded };
 // A state that is not known is taken for kEnding: it neither runs nor has ended.
 JobStage StageOf(std::string_view state);
 
-// "JobID|State|ExitCode" of sacct -X -P: "17|CANCELLED by 1000|0:15".
+// "JobID|State|ExitCode|JobName" of sacct -X -P: "17|CANCELLED by 1000|0:15|weir.lab.lease-7".
 Result<std::vector<Job>> ParseAccounting(std::string_view text);
 
 // ---- nodes ----
