@@ -100,10 +100,6 @@ float* Sums(int64_t panels, int64_t rows) {
 
 // ---- Quantized weights ----
 
-void Fetch(const uint8_t* from, int64_t bytes) {
-  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(from + at, 0, 2);
-}
-
 void RunInt8(const Job& job, const Piece& piece) {
   const Product& p = *job.product;
   const cpu::Int8Table& t = cpu::ActiveInt8();
@@ -144,10 +140,6 @@ void RunInt8(const Job& job, const Piece& piece) {
       for (int64_t j = 0; j < panels; ++j) {
         t.unpack[type](weights + (i + j) * job.panel_bytes + g * format.group_bytes(8), blocks,
                        chunks + j);
-        // A panel's last group has asked for what lies behind it; only the last panel's is new.
-        if (g + 1 == groups && i + j + panels + 1 < job.panels && j + 1 < panels) {
-          Fetch(weights + (i + j + panels + 1) * job.panel_bytes, format.group_bytes(8));
-        }
       }
       for (int64_t tile = piece.tile; tile < piece.tile_end; ++tile) {
         const cpu::Int8Tile in_tile = tile_of(tile, g);
