@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/nearest.h"
+#include "base/text.h"
 #include "engine/grammar/number_rules.h"
 #include "engine/grammar/regex_rules.h"
 #include "engine/model/utf8.h"
@@ -20,7 +21,7 @@ using Json = nlohmann::ordered_json;
 using model::CodeSet;
 
 constexpr int kMaxSchemaDepth = 64;
-constexpr int kMaxJsonDepth = 300;
+constexpr size_t kMaxJsonDepth = 300;
 constexpr int kMaxMerges = 10000;
 constexpr int kMaxProduct = 256;  // alternatives that anyOf of anyOf may become
 constexpr int kMaxCount = 20000;  // minItems, maxLength, ...
@@ -76,26 +77,6 @@ std::string Dump(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// How deep the brackets of a JSON text go: asked before anything that recurses sees it.
-int Deepest(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
 enum Type : uint32_t {
   kNull = 1,
   kBoolean = 2,
@@ -134,7 +115,7 @@ class SchemaMaker {
       return Error(Code::kTooLarge, fmt::format("a schema of {} bytes; at most {} are taken",
                                                 text.size(), kMaxSourceBytes));
     }
-    if (Deepest(text) > kMaxJsonDepth) {
+    if (MeasureJson(text, kMaxJsonDepth).depth > kMaxJsonDepth) {
       return Error(Code::kTooLarge,
                    fmt::format("the schema is nested more than {} deep", kMaxJsonDepth));
     }

@@ -334,8 +334,7 @@ bool ToolCallParser::Head(ToolDelta& out) {
       Begin(out, std::string(name), std::string(id));
       held_.erase(0, brace);
       wrapped_ = false;
-      depth_ = 0;
-      in_string_ = escaped_ = false;
+      brackets_ = {};
       state_ = State::kArguments;
       return true;
     }
@@ -371,16 +370,14 @@ bool ToolCallParser::Head(ToolDelta& out) {
         out.calls.back().arguments =
             PlainArguments(text.substr(head.arguments, end - head.arguments));
         held_.erase(0, end);
-        depth_ = 0;
-        in_string_ = escaped_ = false;
+        brackets_ = {};
         state_ = State::kTail;
         return true;
       }
       Begin(out, head.name, head.id);
       held_.erase(0, head.arguments);
       wrapped_ = true;
-      depth_ = 0;
-      in_string_ = escaped_ = false;
+      brackets_ = {};
       state_ = State::kArguments;
       return true;
     }
@@ -403,24 +400,27 @@ bool ToolCallParser::Head(ToolDelta& out) {
   return false;
 }
 
+bool ToolCallParser::Brackets::Closes(char c) {
+  if (escaped) {
+    escaped = false;
+  } else if (in_string) {
+    escaped = c == '\\';
+    in_string = c != '"';
+  } else if (c == '"') {
+    in_string = true;
+  } else if (c == '{' || c == '[') {
+    ++depth;
+  } else if (c == '}' || c == ']') {
+    --depth;
+    return true;
+  }
+  return false;
+}
+
 bool ToolCallParser::Arguments(ToolDelta& out) {
   size_t i = 0;
   bool over = false;
-  for (; i < held_.size() && !over; ++i) {
-    const char c = held_[i];
-    if (escaped_) {
-      escaped_ = false;
-    } else if (in_string_) {
-      escaped_ = c == '\\';
-      in_string_ = c != '"';
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      ++depth_;
-    } else if (c == '}' || c == ']') {
-      over = --depth_ == 0;
-    }
-  }
+  for (; i < held_.size() && !over; ++i) over = brackets_.Closes(held_[i]) && brackets_.depth == 0;
   if (i > 0) {
     const bool same = !out.calls.empty() && out.calls.back().index == calls_ - 1;
     if (!same) out.calls.push_back({.index = calls_ - 1});
@@ -428,30 +428,18 @@ bool ToolCallParser::Arguments(ToolDelta& out) {
     held_.erase(0, i);
   }
   if (!over) return false;
-  in_string_ = escaped_ = false;
+  brackets_ = {};
   state_ = wrapped_ ? State::kTail : State::kAfter;
   return true;
 }
 
 bool ToolCallParser::Tail() {
   for (size_t i = 0; i < held_.size(); ++i) {
-    const char c = held_[i];
-    if (escaped_) {
-      escaped_ = false;
-    } else if (in_string_) {
-      escaped_ = c == '\\';
-      in_string_ = c != '"';
-    } else if (c == '"') {
-      in_string_ = true;
-    } else if (c == '{' || c == '[') {
-      ++depth_;
-    } else if (c == '}' || c == ']') {
-      if (depth_-- > 0) continue;
-      depth_ = 0;
-      held_.erase(0, i + 1);
-      state_ = State::kAfter;
-      return true;
-    }
+    if (!brackets_.Closes(held_[i]) || brackets_.depth >= 0) continue;
+    brackets_ = {};
+    held_.erase(0, i + 1);
+    state_ = State::kAfter;
+    return true;
   }
   held_.clear();
   return false;

@@ -81,9 +81,11 @@ class ToolCallParser {
   bool started_ = false;  // formats without a marker: the answer is text
   bool in_list_ = false;  // [{...}, ...]
   bool wrapped_ = false;  // the arguments are a member of an object
-  // Within arguments.
-  int depth_ = 0;
-  bool in_string_ = false, escaped_ = false;
+  struct Brackets {       // of the arguments, read a character at a time
+    bool Closes(char c);
+    int depth = 0;
+    bool in_string = false, escaped = false;
+  } brackets_;
 };
 
 // The grammar (grammar/ebnf.h) of an answer that must call a tool: `tools` as in the request
