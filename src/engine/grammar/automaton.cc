@@ -592,6 +592,7 @@ class Builder {
           .Hint("something that is required contradicts itself or never ends");
     }
     TRY(RefuseLeftRecursion(rule_alive));
+    SpreadEnds();
 
     Automaton made;
     made.start = start;
@@ -661,6 +662,29 @@ class Builder {
       }
     }
     return {};
+  }
+
+  // From where calls that may read nothing lead to an end, the rule may end too: a matcher that
+  // does not know the caller, or has none, has only the state's word for it.
+  void SpreadEnds() {
+    std::vector<std::vector<StateId>> before(dfa_.size());
+    std::vector<StateId> ends;
+    for (size_t s = 0; s < dfa_.size(); ++s) {
+      for (const auto& [rule, to] : dfa_[s].calls) {
+        if (bodies_[static_cast<size_t>(rule)].nullable)
+          before[static_cast<size_t>(to)].push_back(static_cast<StateId>(s));
+      }
+      if (dfa_[s].end) ends.push_back(static_cast<StateId>(s));
+    }
+    while (!ends.empty()) {
+      const auto at = static_cast<size_t>(ends.back());
+      ends.pop_back();
+      for (const StateId from : before[at]) {
+        bool& end = dfa_[static_cast<size_t>(from)].end;
+        if (!end) ends.push_back(from);
+        end = true;
+      }
+    }
   }
 
   // The states of a rule that are reached before a byte is read.

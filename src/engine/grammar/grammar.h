@@ -75,10 +75,12 @@ struct SchemaOptions {
 };
 
 // Members come in the order in which "properties" lists them, additional ones after them.
-// Offered: type, enum, const, properties, required, additionalProperties, items, prefixItems,
-// minItems, maxItems, minLength, maxLength, pattern, format (date-time, date, time, duration, uuid,
-// email, ipv4, ipv6, hostname, uri), minimum, maximum, exclusiveMinimum, exclusiveMaximum, anyOf,
-// oneOf (as anyOf), allOf, $ref within the document, nullable. Others are refused by name.
+// Offered: type, enum, const, properties, required, additionalProperties, propertyNames,
+// patternProperties (one, without properties), items, prefixItems, minItems, maxItems, minLength,
+// maxLength, pattern, format (date-time, date, time, duration, uuid, uuid4, email, ipv4, ipv6,
+// hostname, uri, base64, base64url, and names that hold to nothing, as password), minimum, maximum,
+// exclusiveMinimum, exclusiveMaximum, multipleOf (number_rules.h), anyOf, oneOf (as anyOf), allOf,
+// not of everything, $ref within the document, nullable. Others are refused by name.
 Result<GrammarPtr> CompileJsonSchema(std::shared_ptr<const Vocabulary> vocabulary,
                                      std::string_view schema, const SchemaOptions& options = {});
 // Any JSON object, or any JSON value.

@@ -163,6 +163,10 @@ bool Valid(const Json& schema, const Json& v, const Json& root) {
     if (d < number("minimum", d) || d > number("maximum", d)) return false;
     if (schema.contains("exclusiveMinimum") && d <= number("exclusiveMinimum", 0)) return false;
     if (schema.contains("exclusiveMaximum") && d >= number("exclusiveMaximum", 0)) return false;
+    if (schema.contains("multipleOf")) {
+      const double times = d / number("multipleOf", 1);
+      if (std::abs(times - std::round(times)) > 1e-6 * std::max(1.0, std::abs(times))) return false;
+    }
   }
   if (v.is_string()) {
     double length = 0;
@@ -192,7 +196,18 @@ bool Valid(const Json& schema, const Json& v, const Json& root) {
     for (const auto& [name, member] : v.items()) {
       const Json more =
           schema.contains("additionalProperties") ? schema["additionalProperties"] : Json(true);
-      if (!Valid(properties.contains(name) ? properties[name] : more, member, root)) return false;
+      bool found = properties.contains(name);
+      if (found && !Valid(properties[name], member, root)) return false;
+      if (schema.contains("patternProperties")) {
+        for (const auto& [pattern, inside] : schema["patternProperties"].items()) {
+          if ((*model::SplitRegex::Create(pattern))->FindAll(name).empty()) continue;
+          found = true;
+          if (!Valid(inside, member, root)) return false;
+        }
+      }
+      if (!found && !Valid(more, member, root)) return false;
+      if (schema.contains("propertyNames") && !Valid(schema["propertyNames"], name, root))
+        return false;
     }
   }
   return true;
@@ -212,6 +227,7 @@ Json RandomSchema(Random& random, int depth) {
       const int64_t low = random.Between(-1200, 1200);
       if (chance(0.6)) s["minimum"] = low;
       if (chance(0.6)) s["maximum"] = low + static_cast<int64_t>(random.Below(500));
+      if (chance(0.2)) s = {{"type", "integer"}, {"multipleOf", random.Between(1, 30)}};
       return s;
     }
     case 2: {
@@ -219,15 +235,19 @@ Json RandomSchema(Random& random, int depth) {
       const double low = static_cast<double>(random.Between(-5000, 5000)) / 100;
       if (chance(0.5)) s[chance(0.5) ? "minimum" : "exclusiveMinimum"] = low;
       if (chance(0.5)) s[chance(0.5) ? "maximum" : "exclusiveMaximum"] = low + 1.25;
+      if (chance(0.2)) s = {{"type", "number"}, {"multipleOf", 0.01}, {"minimum", 0}};
       return s;
     }
     case 3:
       return {{"enum", {"a", "ab\n", 3, nullptr, true, {{"x", 1}}}}};
     case 4:
       return {{"type", {"boolean", "null"}}};
-    case 5:
-      return {{"type", "string"},
-              {"pattern", chance(0.5) ? "^[a-c]{2,4}(x|\"\\\\d)?$" : "^\\w+\\s\\S*$"}};
+    case 5: {
+      Json s = {{"type", "string"},
+                {"pattern", chance(0.5) ? "^[a-c]{2,4}(x|\"\\\\d)?$" : "^\\w+ [^ ]*$"}};
+      if (chance(0.5)) s["maxLength"] = 5;
+      return s;
+    }
     case 6:
     case 7: {
       Json s = {{"type", "object"}, {"properties", Json::object()}, {"required", Json::array()}};
@@ -468,14 +488,91 @@ TEST(JsonSchema, ReferencesRecur) {
   EXPECT_TRUE(Has(list, R"({"next":{"next":null}})"));
 }
 
+// What pydantic and zod write for dictionaries, prices, e-mail addresses and unions.
+TEST(JsonSchema, WhatClientLibrariesWrite) {
+  const struct {
+    const char *schema, *fits, *does_not;
+  } rows[] = {
+      {R"({"type":"object","propertyNames":{"type":"string"},"additionalProperties":{"type":"integer"}})",
+       R"({"a":1,"b":2})", R"({"a":"x"})"},
+      {R"({"type":"object","propertyNames":{"type":"string","enum":["a","b"]},
+           "additionalProperties":{"type":"integer"},"required":["a","b"]})",
+       R"({"a":1,"b":2})", R"({"a":1})"},
+      {R"({"type":"object","propertyNames":{"pattern":"^[a-z]+$","maxLength":3},
+           "additionalProperties":{"type":"null"}})",
+       R"({"abc":null,"d":null})", R"({"abcd":null})"},
+      {R"({"type":"object","propertyNames":{"pattern":"^a"},"additionalProperties":false})", "{}",
+       R"({"a":1})"},
+      {R"({"type":"object","patternProperties":{"^n_":{"type":"integer"}},"additionalProperties":{"type":"null"}})",
+       R"({"n_x":5,"y":null})", R"({"n_x":null})"},
+      {R"({"type":"object","patternProperties":{"^n_":{"type":"integer"}},"additionalProperties":false})",
+       R"({"n_x":5})", R"({"y":5})"},
+      {R"({"type":"string","format":"email",
+           "pattern":"^(?!\\.)(?!.*\\.\\.)([A-Za-z0-9_'+\\-\\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\\-]*\\.)+[A-Za-z]{2,}$"})",
+       R"("ann.b@a-b.example.org")", R"("ann..b@example.org")"},
+      {R"({"type":"string","pattern":"^[A-Z]","minLength":3,"maxLength":5})", R"("Abcde")",
+       R"("Abcdef")"},
+      {R"({"type":"string","format":"cuid","pattern":"^c[a-z]{3}$"})", R"("cabc")", R"("dabc")"},
+      {R"({"type":"string","format":"base64"})", R"("aGk=")", R"("aGk")"},
+      {R"({"type":"string","format":"password"})", R"("any thing")", "1"},
+      {R"({"type":"number","multipleOf":0.01,"minimum":0})", "19.99", "19.999"},
+      {R"({"type":"integer","multipleOf":7})", "-49", "50"},
+      {R"({"type":"integer","minimum":0,"maximum":100,"multipleOf":25})", "75", "80"},
+      {R"({"type":"integer","exclusiveMinimum":0,"multipleOf":5})", "105", "0"},
+      {R"({"oneOf":[{"$ref":"#/$defs/Cat"},{"$ref":"#/$defs/Dog"}],
+           "discriminator":{"propertyName":"kind","mapping":{"cat":"#/$defs/Cat"}},
+           "$defs":{"Cat":{"type":"object","properties":{"kind":{"const":"cat","type":"string"}},"required":["kind"]},
+                    "Dog":{"type":"object","properties":{"kind":{"const":"dog","type":"string"}},"required":["kind"]}}})",
+       R"({"kind":"dog"})", R"({"kind":"cow"})"},
+  };
+  for (const auto& row : rows) {
+    const GrammarPtr form = Schema(row.schema);
+    ASSERT_TRUE(form) << row.schema;
+    EXPECT_TRUE(Has(form, row.fits)) << row.schema;
+    EXPECT_FALSE(Has(form, row.does_not)) << row.schema;
+  }
+}
+
+// Every short text over a few characters, against the matcher of pre-tokenizers.
+TEST(JsonSchema, APatternWithALengthOrALookAheadIsBoth) {
+  constexpr const char* kPatterns[] = {
+      "^a*b$",    "a.b",          "^(?!a)",  "^(?=.*b)(?!.*aa)", "^(?!.*b$)a",
+      "(a|bb)+$", "^(ab?){2}|b$", "^[^a]*$", "^(?!b)(?=a|.1)"};
+  constexpr std::string_view kLetters = "ab1";
+  for (const char* pattern : kPatterns) {
+    const Json schema = {
+        {"type", "string"}, {"pattern", pattern}, {"minLength", 1}, {"maxLength", 4}};
+    const GrammarPtr form = Schema(schema.dump());
+    ASSERT_TRUE(form);
+    const auto oracle = *model::SplitRegex::Create(pattern);
+    for (int n = 0; n < 3 * 3 * 3 * 3 * 3 * 3; ++n) {
+      std::string text;
+      for (int left = n; left > 0; left /= 4) {
+        if (left % 4 > 0) text += kLetters[static_cast<size_t>(left % 4 - 1)];
+      }
+      const bool expected = text.size() >= 1 && text.size() <= 4 && !oracle->FindAll(text).empty();
+      EXPECT_EQ(Has(form, '"' + text + '"'), expected) << pattern << " on [" << text << "]";
+    }
+  }
+}
+
 TEST(JsonSchema, WhatIsNotOfferedIsRefusedByName) {
   const struct {
     const char *schema, *named;
   } rows[] = {
       {R"({"type":"array","uniqueItems":true})", "uniqueItems"},
-      {R"({"not":{}})", "not"},
-      {R"({"properties":{"a":{"type":"object","patternProperties":{}}}})", "/properties/a"},
-      {R"({"type":"integer","multipleOf":2})", "multipleOf"},
+      {R"({"not":{"type":"null"}})", "not"},
+      {R"({"not":{}})", "no text has this form"},
+      {R"({"properties":{"a":{"type":"object","minProperties":1}}})", "/properties/a"},
+      {R"({"type":"object","patternProperties":{"^a":{},"b$":{}}})", "more than one"},
+      {R"({"type":"object","properties":{"a":{}},"propertyNames":{"pattern":"^a"}})", "beside"},
+      {R"({"allOf":[{"type":"object","patternProperties":{"^a":{}}},{"additionalProperties":false}]})",
+       "another schema"},
+      {R"({"type":"number","multipleOf":0.25})", "multipleOf 0.25"},
+      {R"({"type":"integer","multipleOf":7,"minimum":3})", "multipleOf 7"},
+      {R"({"type":"integer","multipleOf":0})", "above zero"},
+      {R"j({"type":"string","pattern":"^a*(?=b)","maxLength":3})j", "look-ahead"},
+      {R"({"type":"string","pattern":"x.{900}y","maxLength":5000})", "states"},
       {R"({"type":"string","format":"iri"})", "iri"},
       {R"({"type":"strin"})", "type"},
       {R"({"$ref":"http://x"})", "http://x"},
@@ -583,6 +680,13 @@ ws    ::= [ \t\n]*
   EXPECT_TRUE(m.Done());
 }
 
+// A rule whose last call may read nothing was not known to be over.
+TEST(Ebnf, ARuleMayEndInACallThatReadsNothing) {
+  const GrammarPtr list = *CompileEbnf(TestVocabulary(), R"x(root ::= "a" rest | "(" root ")"
+rest ::= ("b" rest "c" rest)?)x");
+  for (const char* text : {"a", "abc", "(a)", "((abbccbc))"}) EXPECT_TRUE(Has(list, text)) << text;
+  for (const char* text : {"ab", "(a", "(abb)"}) EXPECT_FALSE(Has(list, text)) << text;
+}
 TEST(Ebnf, ErrorsNameLineAndColumn) {
   const struct {
     const char *text, *expected;

@@ -1,6 +1,7 @@
 #include "engine/grammar/number_rules.h"
 
 #include <algorithm>
+#include <map>
 
 namespace weir::grammar {
 namespace {
@@ -34,7 +35,10 @@ std::string MinusOne(std::string n) {  // n > 0
 
 class NumberMaker {
  public:
-  NumberMaker(Rules& rules, int max_digits) : rules_(rules), max_digits_(max_digits) {}
+  NumberMaker(Rules& rules, int max_digits, int max_fraction = 0)
+      : rules_(rules),
+        max_digits_(max_digits),
+        max_fraction_(max_fraction > 0 ? max_fraction : max_digits) {}
 
   NodeId Digit(char low, char high) {
     return rules_.Set(model::CodeSet{{static_cast<uint32_t>(low), static_cast<uint32_t>(high)}});
@@ -82,7 +86,7 @@ class NumberMaker {
   }
 
   NodeId AnyFraction() {
-    return rules_.Optional(rules_.Sequence({rules_.Bytes("."), Digits(1, max_digits_)}));
+    return rules_.Optional(rules_.Sequence({rules_.Bytes("."), Digits(1, max_fraction_)}));
   }
 
   // What may follow a whole part that equals that of a bound: ".digits" or nothing.
@@ -174,7 +178,7 @@ class NumberMaker {
   // Digits from the i-th on; at least one.
   NodeId FractionDigits(const Bound* low, const Bound* high, size_t i) {
     if (low != nullptr && i >= low->at.fraction.size() && !low->exclusive) low = nullptr;
-    const int left = std::max(1, max_digits_ - static_cast<int>(i));
+    const int left = std::max(1, max_fraction_ - static_cast<int>(i));
     if (low == nullptr && high == nullptr) return Digits(1, left);
     if (high != nullptr && i >= high->at.fraction.size()) {
       // Only zeros keep it from going beyond, and not even they if the bound itself is out.
@@ -209,7 +213,56 @@ class NumberMaker {
 
   Rules& rules_;
   int max_digits_;
+  int max_fraction_;
 };
+
+// The rules of a whole number's digits: the rest of it by what is left over so far when it is
+// divided, and by how many digits may follow.
+class Modulus {
+ public:
+  Modulus(Rules& rules, int of, int max_digits) : rules_(rules), of_(of), digits_(max_digits) {}
+
+  NodeId Multiples(bool zero, bool negative) {
+    std::vector<NodeId> all;
+    if (zero) all.push_back(rules_.Bytes("0"));
+    std::vector<NodeId> first;
+    for (int digit = 1; digit <= 9; ++digit) first.push_back(Then(digit, digit % of_, digits_ - 1));
+    const NodeId whole = rules_.Choice(std::move(first));
+    all.push_back(negative ? rules_.Sequence({rules_.Optional(rules_.Bytes("-")), whole}) : whole);
+    return rules_.Choice(std::move(all));
+  }
+
+ private:
+  NodeId Then(int digit, int over, int left) {
+    const auto code = static_cast<uint32_t>('0' + digit);
+    return rules_.Sequence(
+        {rules_.Set(model::CodeSet{{code, code}}), rules_.Call(Rest(over, left))});
+  }
+  RuleId Rest(int over, int left) {
+    const auto [it, is_new] = rest_.try_emplace({over, left}, -1);
+    if (!is_new) return it->second;
+    const RuleId rule = it->second = rules_.NewRule("a multiple");
+    std::vector<NodeId> all;
+    if (over == 0) all.push_back(rules_.Empty());
+    for (int digit = 0; digit <= 9 && left > 0; ++digit)
+      all.push_back(Then(digit, (10 * over + digit) % of_, left - 1));
+    rules_.Define(rule, rules_.Choice(std::move(all)));
+    return rule;
+  }
+
+  Rules& rules_;
+  int of_, digits_;
+  std::map<std::pair<int, int>, RuleId> rest_;
+};
+
+constexpr int64_t kMostListed = 1000;
+
+// A bound that is a whole number, small enough to count with.
+std::optional<int64_t> Small(const Decimal& d) {
+  if (!d.fraction.empty() || d.whole.size() > 15) return std::nullopt;
+  const int64_t n = std::stoll(d.whole);
+  return d.negative ? -n : n;
+}
 
 }  // namespace
 
@@ -269,6 +322,43 @@ int Compare(const Decimal& a, const Decimal& b) {
   if (order == 0) order = a.fraction.compare(b.fraction);
   order = order < 0 ? -1 : order > 0 ? 1 : 0;
   return a.negative ? -order : order;
+}
+
+std::optional<NodeId> MultiplesNode(Rules& rules, const Decimal& of, bool integer,
+                                    const Bounds& bounds, int max_digits) {
+  const bool power = of.whole == "0" &&
+                     of.fraction.find_first_not_of('0') + 1 == of.fraction.size() &&
+                     of.fraction.back() == '1';
+  const bool one = of.whole == "1" && of.fraction.empty();
+  if (one || (integer && power)) return IntegerNode(rules, bounds, max_digits);
+  if (power) {
+    const auto fits = [](const std::optional<Bound>& bound) {
+      return !bound || (bound->at.fraction.empty() && !bound->exclusive);
+    };
+    if (!fits(bounds.low) || !fits(bounds.high)) return std::nullopt;
+    return NumberMaker(rules, max_digits, static_cast<int>(of.fraction.size())).NumberIn(bounds);
+  }
+  const std::optional<int64_t> n = Small(of);
+  if (!n || *n < 1) return std::nullopt;
+  std::optional<int64_t> low, high;
+  if (bounds.low) {
+    low = Small(bounds.low->at);
+    if (!low) return std::nullopt;
+    *low += bounds.low->exclusive;
+  }
+  if (bounds.high) {
+    high = Small(bounds.high->at);
+    if (!high) return std::nullopt;
+    *high -= bounds.high->exclusive;
+  }
+  if (low && high && (*high - *low) / *n <= kMostListed) {
+    std::vector<NodeId> all;
+    const int64_t first = *low <= 0 ? -(-*low / *n) * *n : (*low + *n - 1) / *n * *n;
+    for (int64_t at = first; at <= *high; at += *n) all.push_back(rules.Bytes(std::to_string(at)));
+    return rules.Choice(std::move(all));
+  }
+  if (*n > kMostModulus || high || (low && *low != 0 && *low != 1)) return std::nullopt;
+  return Modulus(rules, static_cast<int>(*n), max_digits).Multiples(!low || *low == 0, !low);
 }
 
 NodeId IntegerNode(Rules& rules, const Bounds& bounds, int max_digits) {

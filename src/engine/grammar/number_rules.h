@@ -27,6 +27,13 @@ struct Bounds {
   std::optional<Bound> low, high;
 };
 
+// Multiples of `of` (> 0) within bounds. nullopt where no rules are made for that: offered are
+// powers of ten up to 1, with bounds that are whole and included, and whole numbers up to
+// kMostModulus without bounds, from 0 or 1 on, or few enough to be listed.
+inline constexpr int kMostModulus = 100;
+std::optional<NodeId> MultiplesNode(Rules& rules, const Decimal& of, bool integer,
+                                    const Bounds& bounds, int max_digits);
+
 // Without an exponent where there are bounds. kNever where nothing lies within.
 NodeId IntegerNode(Rules& rules, const Bounds& bounds, int max_digits);
 NodeId NumberNode(Rules& rules, const Bounds& bounds, int max_digits);

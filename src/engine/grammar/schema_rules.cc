@@ -9,6 +9,7 @@
 
 #include "base/nearest.h"
 #include "base/text.h"
+#include "engine/grammar/language.h"
 #include "engine/grammar/number_rules.h"
 #include "engine/grammar/regex_rules.h"
 #include "engine/model/utf8.h"
@@ -28,15 +29,42 @@ constexpr int kMaxCount = 20000;  // minItems, maxLength, ...
 constexpr int kMaxIndent = 32;    // spaces or tabs behind a line break
 
 constexpr std::string_view kAnnotations[] = {
-    "title", "description", "default",          "examples",        "example",     "$schema",
-    "$id",   "id",          "$comment",         "deprecated",      "readOnly",    "writeOnly",
-    "$defs", "definitions", "contentMediaType", "contentEncoding", "$vocabulary", "strict"};
-constexpr std::string_view kConstraints[] = {
-    "type",    "enum",        "const",    "properties", "required",         "additionalProperties",
-    "items",   "prefixItems", "minItems", "maxItems",   "minLength",        "maxLength",
-    "pattern", "format",      "minimum",  "maximum",    "exclusiveMinimum", "exclusiveMaximum",
-    "anyOf",   "oneOf",       "allOf",    "$ref",       "nullable"};
+    "title",           "description", "default", "examples",     "example",
+    "$schema",         "$id",         "id",      "$comment",     "deprecated",
+    "readOnly",        "writeOnly",   "$defs",   "definitions",  "contentMediaType",
+    "contentEncoding", "$vocabulary", "strict",  "discriminator"};  // (says again what the
+                                                                    // alternatives' const says)
+constexpr std::string_view kConstraints[] = {"type",
+                                             "enum",
+                                             "const",
+                                             "properties",
+                                             "required",
+                                             "additionalProperties",
+                                             "items",
+                                             "prefixItems",
+                                             "minItems",
+                                             "maxItems",
+                                             "minLength",
+                                             "maxLength",
+                                             "pattern",
+                                             "format",
+                                             "minimum",
+                                             "maximum",
+                                             "exclusiveMinimum",
+                                             "exclusiveMaximum",
+                                             "anyOf",
+                                             "oneOf",
+                                             "allOf",
+                                             "$ref",
+                                             "nullable",
+                                             "multipleOf",
+                                             "not",
+                                             "propertyNames",
+                                             "patternProperties"};
 
+// Formats that say nothing about the characters.
+constexpr std::string_view kFreeFormats[] = {"password", "binary", "path", "file-path",
+                                             "directory-path"};
 // Formats as expressions. Sources: RFC 3339 (dates and times, with the days that months have and
 // leap years), RFC 9562 (UUID), RFC 5321 (addresses, the dotted form), RFC 1123 (host names),
 // RFC 4291 (IPv6), RFC 3986 (URI), ISO 8601 as RFC 3339 appendix A has it (durations).
@@ -55,6 +83,10 @@ constexpr std::pair<std::string_view, std::string_view> kFormats[] = {
                  R"((T(\d{1,9}H(\d{1,9}M(\d{1,9}S)?)?|\d{1,9}M(\d{1,9}S)?|\d{1,9}S))?)"
                  R"(|T(\d{1,9}H(\d{1,9}M(\d{1,9}S)?)?|\d{1,9}M(\d{1,9}S)?|\d{1,9}S)|\d{1,9}W))"},
     {"uuid", R"([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"},
+    {"uuid4", R"([0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3})"
+              R"(-[0-9a-fA-F]{12})"},
+    {"base64", R"(([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)"},
+    {"base64url", R"(([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}(==)?|[A-Za-z0-9_-]{3}=?)?)"},
     {"email",
      R"([A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]{1,64})*@)" WEIR_LABEL
      R"((\.)" WEIR_LABEL ")+"},
@@ -374,6 +406,15 @@ class SchemaMaker {
         return NotOffered(path, fmt::format("two different \"{:.40}\" that must both hold", key));
       }
     }
+    // What one side's patterns name, the other's properties and additionalProperties see as well.
+    const auto sees_names = [](const Json& side) {
+      return side.contains("properties") ||
+             (side.contains("additionalProperties") && side["additionalProperties"] != true);
+    };
+    if ((a.contains("patternProperties") && sees_names(b)) ||
+        (b.contains("patternProperties") && sees_names(a))) {
+      return NotOffered(path, "patternProperties beside properties of another schema");
+    }
     // A property of one side must hold to the other's additionalProperties if that has no such
     // property.
     if (a.contains("properties") || b.contains("properties")) {
@@ -426,6 +467,12 @@ class SchemaMaker {
     }
     if (!schema.is_object()) return Bad(path, "a schema is an object or true or false");
     TRY(CheckKeys(schema, path));
+    if (schema.contains("not")) {
+      const Json& no = schema["not"];
+      if (no == true || no == Json::object()) return rules_.Never();
+      return NotOffered(path, "the keyword \"not\" with something in it")
+          .Hint("leave it out, and check the answer for it");
+    }
     const auto constraints = [](const Json& json) {
       size_t n = 0;
       for (const auto& [key, value] : json.items()) n += !IsAnnotation(key);
@@ -507,10 +554,13 @@ class SchemaMaker {
         return std::any_of(keys.begin(), keys.end(),
                            [&](const char* key) { return schema.contains(key); });
       };
-      if (any_of({"properties", "required", "additionalProperties"})) types |= kObject;
+      if (any_of({"properties", "required", "additionalProperties", "propertyNames",
+                  "patternProperties"}))
+        types |= kObject;
       if (any_of({"items", "prefixItems", "minItems", "maxItems"})) types |= kArray;
       if (any_of({"minLength", "maxLength", "pattern", "format"})) types |= kString;
-      if (any_of({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})) types |= kNumber;
+      if (any_of({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}))
+        types |= kNumber;
       if (types == 0) types = kAllTypes;
     }
     if (schema.contains("nullable") && schema["nullable"] == true) types |= kNull;
@@ -576,42 +626,73 @@ class SchemaMaker {
   }
 
   Result<NodeId> String(const Json& schema, const std::string& path) {
-    const int min = TRY(Count(schema, "minLength", 0, path));
-    const int max = TRY(Count(schema, "maxLength", -1, path));
-    const bool pattern = schema.contains("pattern"), format = schema.contains("format");
-    const bool bounded = min > 0 || max >= 0;
-    if (pattern + format + bounded > 1) {
-      return NotOffered(path, "more than one of pattern, format, and minLength or maxLength");
+    const StringForm form = TRY(StringFormOf(schema, path));
+    if (form.max >= 0 && form.max < form.min) return rules_.Never();
+    if (form.expressions.empty()) {
+      if (!form.bounded()) return AnyString();
+      return rules_.Sequence({rules_.Bytes("\""),
+                              rules_.Repeat(AnyCharacterOfString(), form.min, form.max),
+                              rules_.Bytes("\"")});
     }
-    if (pattern || format) {
-      const Json& value = schema[pattern ? "pattern" : "format"];
-      if (!value.is_string())
-        return Bad(path, pattern ? "pattern is no string" : "format is no string");
-      std::string expression = value.get<std::string>();
-      if (format) {
-        const auto found = std::find_if(std::begin(kFormats), std::end(kFormats),
-                                        [&](const auto& f) { return f.first == expression; });
-        if (found == std::end(kFormats)) {
-          std::string known;
-          for (const auto& [name, unused] : kFormats)
-            known += (known.empty() ? "" : ", ") + std::string(name);
-          return NotOffered(path, fmt::format("the format \"{:.40}\"", expression))
-              .Hint("offered are " + known);
-        }
-        expression = found->second;
-      }
-      Result<NodeId> inside =
-          RegexNodeOf(rules_, expression, format ? Anchoring::kWhole : Anchoring::kSearch,
-                      Spelling::kJsonString);
-      if (!inside) {
-        return At(path, inside.error().code(), inside.error().message());
-      }
-      return rules_.Sequence({rules_.Bytes("\""), *inside, rules_.Bytes("\"")});
+    const Result<NodeId> inside = TextNode(form);
+    if (!inside) return At(path, inside.error().code(), inside.error().message());
+    return rules_.Sequence({rules_.Bytes("\""), *inside, rules_.Bytes("\"")});
+  }
+
+  // What a string is held to.
+  struct StringForm {
+    std::vector<std::pair<std::string, Anchoring>> expressions;
+    int min = 0, max = -1;
+    bool bounded() const { return min > 0 || max >= 0; }
+  };
+  Result<StringForm> StringFormOf(const Json& schema, const std::string& path) {
+    StringForm form;
+    form.min = TRY(Count(schema, "minLength", 0, path));
+    form.max = TRY(Count(schema, "maxLength", -1, path));
+    for (const char* key : {"pattern", "format"}) {
+      if (schema.contains(key) && !schema[key].is_string())
+        return Bad(path, fmt::format("{} is no string", key));
     }
-    if (!bounded) return AnyString();
-    if (max >= 0 && max < min) return rules_.Never();
-    return rules_.Sequence(
-        {rules_.Bytes("\""), rules_.Repeat(AnyCharacterOfString(), min, max), rules_.Bytes("\"")});
+    if (schema.contains("pattern"))
+      form.expressions.emplace_back(schema["pattern"].get<std::string>(), Anchoring::kSearch);
+    if (!schema.contains("format")) return form;
+    const std::string format = schema["format"].get<std::string>();
+    const auto found = std::find_if(std::begin(kFormats), std::end(kFormats),
+                                    [&](const auto& f) { return f.first == format; });
+    if (found != std::end(kFormats)) {
+      form.expressions.emplace_back(found->second, Anchoring::kWhole);
+      return form;
+    }
+    // Beside a pattern, the pattern says what the format's name means.
+    if (schema.contains("pattern") || std::find(std::begin(kFreeFormats), std::end(kFreeFormats),
+                                                format) != std::end(kFreeFormats))
+      return form;
+    std::string known;
+    for (const auto& [name, unused] : kFormats)
+      known += (known.empty() ? "" : ", ") + std::string(name);
+    return NotOffered(path, fmt::format("the format \"{:.40}\"", format))
+        .Hint("offered are " + known);
+  }
+  // One expression becomes rules as it stands; more than one thing to hold to, or a look-ahead in
+  // front, need an automaton.
+  Result<NodeId> TextNode(const StringForm& form) {
+    if (form.expressions.size() == 1 && !form.bounded()) {
+      const auto& [expression, anchoring] = form.expressions[0];
+      Result<NodeId> plain = RegexNodeOf(rules_, expression, anchoring, Spelling::kJsonString);
+      if (plain || plain.error().code() != Code::kUnimplemented) return plain;
+    }
+    return TRY(LanguageOf(form))
+    .Node(rules_, Spelling::kJsonString);
+  }
+  static Result<Language> LanguageOf(const StringForm& form) {
+    std::optional<Language> all;
+    if (form.bounded()) all = TRY(Language::OfLength(form.min, form.max));
+    for (const auto& [expression, anchoring] : form.expressions) {
+      const Language one = TRY(
+          Language::Of(TRY(model::ParseRegex(expression, model::RegexDialect::kEcma)), anchoring));
+      all = all ? TRY(all->And(one)) : one;
+    }
+    return *std::move(all);
   }
 
   Result<NodeId> Numeric(const Json& schema, bool integer, const std::string& path) {
@@ -637,6 +718,19 @@ class SchemaMaker {
       } else if (order == 0) {
         bound->exclusive |= exclusive;
       }
+    }
+    if (schema.contains("multipleOf")) {
+      const Json& value = schema["multipleOf"];
+      const auto of = value.is_number() ? Decimal::From(Dump(value)) : std::nullopt;
+      if (!of || of->negative || of->IsZero())
+        return Bad(path, "multipleOf is no number above zero");
+      const auto node = MultiplesNode(rules_, *of, integer, bounds, kMaxDigits);
+      if (!node)
+        return NotOffered(path, fmt::format("multipleOf {} with these bounds", Dump(value)))
+            .Hint(
+                "1, 0.1, 0.01, ... are offered, and whole numbers up to 100; leave it out, and "
+                "check the answer for it");
+      return *node;
     }
     if (!bounds.low && !bounds.high) return Number(integer);
     return integer ? IntegerNode(rules_, bounds, kMaxDigits)
@@ -722,6 +816,93 @@ class SchemaMaker {
     return rules_.Choice(std::move(all));
   }
 
+  // Whether nothing but annotations and "type": "string" stands beside `key`.
+  static bool OnlyBeside(const Json& names, std::string_view key) {
+    const auto items = names.items();
+    return std::all_of(items.begin(), items.end(), [&](const auto& item) {
+      return item.key() == key || IsAnnotation(item.key()) ||
+             (item.key() == "type" && item.value() == "string");
+    });
+  }
+
+  // propertyNames that are a list: the names are properties like any other, and no more follow.
+  static bool ListNames(const Json& schema, Json* properties, Json* additional) {
+    const Json* names = schema.contains("propertyNames") ? &schema["propertyNames"] : nullptr;
+    if (names == nullptr || !names->is_object()) return false;
+    Json list;
+    for (const char* key : {"const", "enum"}) {
+      if (!names->contains(key) || !OnlyBeside(*names, key)) continue;
+      list = std::string_view(key) == "const" ? Json::array({(*names)[key]}) : (*names)[key];
+    }
+    if (!list.is_array()) return false;
+    Json all = Json::object();
+    for (const Json& name : list) {
+      if (!name.is_string()) continue;
+      const auto& text = name.get_ref<const std::string&>();
+      all[text] = properties->contains(text) ? (*properties)[text] : *additional;
+    }
+    *properties = std::move(all);
+    *additional = false;
+    return true;
+  }
+
+  // A map whose names are held to something, by propertyNames or patternProperties; -1: it is not.
+  Result<NodeId> ByName(const Json& schema, const Json& properties, const Json& additional,
+                        bool listed, const std::string& path, int depth) {
+    std::vector<std::pair<NodeId, NodeId>> kinds;  // of name and of value
+    const auto quoted = [&](const Language& names) {
+      return rules_.Sequence(
+          {rules_.Bytes("\""), names.Node(rules_, Spelling::kJsonString), rules_.Bytes("\"")});
+    };
+    const auto free = [](const Json& names) {
+      return names.is_object() ? OnlyBeside(names, "type") : names == true;
+    };
+    const bool named =
+        schema.contains("propertyNames") && !listed && !free(schema["propertyNames"]);
+    const bool patterned =
+        schema.contains("patternProperties") && schema["patternProperties"] != Json::object();
+    if (!named && !patterned) return -1;
+    if (!properties.empty() || (named && patterned)) {
+      return NotOffered(path,
+                        fmt::format("{} beside {}", named ? "propertyNames" : "patternProperties",
+                                    properties.empty() ? "patternProperties" : "properties"))
+          .Hint("put the map into a property of its own");
+    }
+    if (named) {
+      const std::string at = path + "/propertyNames";
+      const Json& names = schema["propertyNames"];
+      if (names == false) return rules_.Sequence({rules_.Bytes("{"), Space(), rules_.Bytes("}")});
+      if (!names.is_object()) return Bad(at, "a schema is an object or true or false");
+      Json strings = names;
+      if (!names.contains("type") && !names.contains("$ref")) strings["type"] = "string";
+      kinds.push_back({
+        TRY(Of(strings, at, depth + 1))
+        , TRY(Of(additional, path + "/additionalProperties", depth + 1))
+      });
+    } else {
+      const Json& patterns = schema["patternProperties"];
+      if (!patterns.is_object() || patterns.size() > 1)
+        return NotOffered(path, "more than one of patternProperties");
+      const std::string at = path + "/patternProperties";
+      const Result<Language> names =
+          LanguageOf({.expressions = {{patterns.begin().key(), Anchoring::kSearch}}});
+      if (!names) return At(at, names.error().code(), names.error().message());
+      kinds.push_back({ quoted(*names), TRY(Of(patterns.begin().value(), at, depth + 1)) });
+      if (additional != false)
+        kinds.push_back({
+          quoted(names->Not()), TRY(Of(additional, path + "/additionalProperties", depth + 1))
+        });
+    }
+    std::vector<NodeId> members;
+    for (const auto& [name, value] : kinds)
+      members.push_back(rules_.Sequence({name, Colon(), value}));
+    const NodeId member =
+        rules_.Call(rules_.Rule(path + "/names", rules_.Choice(std::move(members))));
+    const NodeId all = rules_.Sequence(
+        {member, rules_.Repeat(rules_.Sequence({Comma(), member}), 0, -1), Space()});
+    return rules_.Sequence({rules_.Bytes("{"), Space(), rules_.Optional(all), rules_.Bytes("}")});
+  }
+
   Result<NodeId> Object(const Json& schema, const std::string& path, int depth) {
     Json properties = Json::object();
     if (schema.contains("properties")) properties = schema["properties"];
@@ -736,6 +917,7 @@ class SchemaMaker {
     }
     Json additional = options_.additional_properties;
     if (schema.contains("additionalProperties")) additional = schema["additionalProperties"];
+    const bool listed = ListNames(schema, &properties, &additional);
     // A required name without a schema of its own has that of the additional ones.
     for (const std::string& name : required) {
       if (!properties.contains(name)) properties[name] = additional;
@@ -754,6 +936,9 @@ class SchemaMaker {
       std::string whole = name;
       names.push_back(model::TakeUtf8(whole, true));
     }
+    if (const auto by_name = TRY(ByName(schema, properties, additional, listed, path, depth));
+        by_name >= 0)
+      return by_name;
     NodeId extra = -1;  // one additional member
     if (!(additional.is_boolean() && !additional.get<bool>())) {
       const std::string at = path + "/additionalProperties";
