@@ -133,54 +133,46 @@ TEST(Forward, WhatAFamilyMayHaveBesides) {
 }
 
 TEST(Forward, EveryRopeVariantEqualsItsFormula) {
-  std::vector<std::pair<std::string, ModelConfig>> rows;
-  const auto add = [&](const char* name, Architecture family, auto change) {
-    ModelConfig c = model::TinyConfig(family);
-    change(c.rope);
-    rows.emplace_back(name, c);
-  };
   using model::RopeKind;
-  using model::RopeScaling;
-  add("linear", Architecture::kLlama, [](RopeScaling& s) {
-    s.kind = RopeKind::kLinear;
-    s.factor = 4;
-  });
-  add("linear, local layers plain", Architecture::kGemma3, [](RopeScaling& s) {
-    s.kind = RopeKind::kLinear;
-    s.factor = 8;
-  });
-  add("dynamic", Architecture::kLlama, [](RopeScaling& s) {
-    s.kind = RopeKind::kDynamic;
-    s.factor = 4;
-    s.original_seq = 64;
-  });
-  add("yarn", Architecture::kQwen2, [](RopeScaling& s) {
-    s.kind = RopeKind::kYarn;
-    s.factor = 4;
-    s.original_seq = 64;
-  });
-  add("yarn, its magnitude given", Architecture::kQwen3, [](RopeScaling& s) {
-    s.kind = RopeKind::kYarn;
-    s.factor = 4;
-    s.original_seq = 64;
-    s.beta_fast = 16;
-    s.attention_factor = 1.5f;
-  });
-  add("llama3", Architecture::kLlama, [](RopeScaling& s) {
-    s.kind = RopeKind::kLlama3;
-    s.factor = 8;
-    s.original_seq = 64;
-  });
-  add("longrope", Architecture::kPhi3, [](RopeScaling& s) {
-    s.kind = RopeKind::kLongRope;
-    s.original_seq = 32;
-    for (int i = 0; i < 16; ++i) {
-      s.short_factors.push_back(1.0f + 0.05f * static_cast<float>(i));
-      s.long_factors.push_back(1.0f + 0.5f * static_cast<float>(i));
-    }
-  });
+  const auto line = [](float step) {
+    std::vector<float> factors;
+    for (int i = 0; i < 16; ++i) factors.push_back(1.0f + step * static_cast<float>(i));
+    return factors;
+  };
+  const struct {
+    const char* name;
+    Architecture family;
+    model::RopeScaling rope;
+  } rows[] = {
+      {"linear", Architecture::kLlama, {.kind = RopeKind::kLinear, .factor = 4}},
+      {"linear, local layers plain",
+       Architecture::kGemma3,
+       {.kind = RopeKind::kLinear, .factor = 8}},
+      {"dynamic",
+       Architecture::kLlama,
+       {.kind = RopeKind::kDynamic, .factor = 4, .original_seq = 64}},
+      {"yarn", Architecture::kQwen2, {.kind = RopeKind::kYarn, .factor = 4, .original_seq = 64}},
+      {"yarn, its magnitude given",
+       Architecture::kQwen3,
+       {.kind = RopeKind::kYarn,
+        .factor = 4,
+        .original_seq = 64,
+        .beta_fast = 16,
+        .attention_factor = 1.5f}},
+      {"llama3",
+       Architecture::kLlama,
+       {.kind = RopeKind::kLlama3, .factor = 8, .original_seq = 64}},
+      {"longrope",
+       Architecture::kPhi3,
+       {.kind = RopeKind::kLongRope,
+        .original_seq = 32,
+        .short_factors = line(0.05f),
+        .long_factors = line(0.5f)}},
+  };
   Random random(11);
-  for (const auto& [name, config] : rows) {
+  for (const auto& [name, family, rope] : rows) {
+    ModelConfig config = model::TinyConfig(family);
+    config.rope = rope;
     SCOPED_TRACE(name);
     const io::TempDir dir = *io::TempDir::Create();
     ASSERT_TRUE(model::WriteRandomModel(dir.path(), config, 8));
