@@ -600,23 +600,94 @@ Events PutPipeline(const CommandContext& c, const wire::Pipeline& pipeline) {
              PipelinePut{pipeline});
 }
 
+// Things of the market in one record: a catalog of many thousand offers is several, made durable
+// together.
+constexpr size_t kMostOfARecord = 2'000;
+
 Events ChangeMarket(const CommandContext& c, const MarketChange& change) {
-  market::Book after = c.state.book;
+  const market::Book& before = c.state.book;
+  market::Book after = before;
   const MarketNote note = TRY(change(after, market::Date::Of(c.now)));
   MarketPut put;
   const auto changed = [](const auto& old, const auto& now, auto& out) {
     for (size_t i = 0; i < now.size(); ++i)
       if (i >= old.size() || !(old[i] == now[i])) out.push_back(now[i]);
   };
-  changed(c.state.book.offers, after.offers, put.offers);
-  changed(c.state.book.contracts, after.contracts, put.contracts);
-  if (put.offers.empty() && put.contracts.empty()) return std::vector<Event>{};
+  changed(before.offers, after.offers, put.offers);
+  changed(before.contracts, after.contracts, put.contracts);
+  if (before.rates != after.rates) put.rates = after.rates;
+  if (before.budgets != after.budgets) put.budgets = after.budgets;
+  if (before.accelerators != after.accelerators) put.accelerators = after.accelerators;
+  if (put.offers.empty() && put.contracts.empty() && !put.rates && !put.budgets &&
+      !put.accelerators)
+    return std::vector<Event>{};
   put.last_number = after.last_number;
+  std::vector<Event> events;
+  const std::string text = fmt::format("{}: {}", c.actor.name, note.text);
+  // The last record holds what is left, and the contracts; those before it offers alone.
+  while (put.offers.size() > kMostOfARecord) {
+    MarketPut part;
+    part.last_number = put.last_number;
+    const auto end = put.offers.begin() + static_cast<ptrdiff_t>(kMostOfARecord);
+    part.offers.assign(std::make_move_iterator(put.offers.begin()), std::make_move_iterator(end));
+    put.offers.erase(put.offers.begin(), end);
+    const std::string first = part.offers.front().id;
+    events.push_back({c.now, c.actor.name, {first}, text + " (a part)", {}, std::move(part)});
+  }
   std::vector<std::string> subjects;
+  constexpr size_t kMostSubjects = 100;
   for (const market::Contract& x : put.contracts) subjects.push_back(x.id);
-  for (const market::Offer& x : put.offers) subjects.push_back(x.id);
-  return One(c, std::move(subjects), fmt::format("{}: {}", c.actor.name, note.text),
-             std::move(put));
+  for (const market::Offer& x : put.offers)
+    if (subjects.size() < kMostSubjects) subjects.push_back(x.id);
+  events.push_back({c.now, c.actor.name, std::move(subjects), text, {}, std::move(put)});
+  return events;
+}
+
+namespace {
+
+// What the types cannot say of a plan: that it is of this form, and that its parts agree.
+Status CheckPlan(const wire::PlanDoc& p) {
+  constexpr int64_t kMostMonths = 120;
+  constexpr size_t kMostThings = 20'000, kMostText = 4'000;
+  const auto hint = [](Error e) {
+    return std::move(e).Hint("send the plan.json that `weir plan --out` writes, as it is");
+  };
+  if (p.weir_plan != 1) return hint(Invalid("weir_plan: {} is not 1", p.weir_plan));
+  if (!market::ParseMonth(p.start, "start"))
+    return hint(Invalid("start: \"{}\" is no month such as 2027-03", p.start));
+  if (p.months < 1 || p.months > kMostMonths)
+    return hint(Invalid("months: {} is not 1 to {}", p.months, kMostMonths));
+  if (p.offers.size() + p.commitments.size() > kMostThings)
+    return hint(Invalid("offers: more than {} with the commitments", kMostThings));
+  for (const wire::PlanOffer& o : p.offers)
+    if (o.offer.empty() || o.decision.empty())
+      return hint(Invalid("offers: one has no name or no decision"));
+  const auto months = [&](const std::vector<double>& by_month, const std::string& where) -> Status {
+    if (by_month.size() == static_cast<size_t>(p.months)) return {};
+    return hint(Invalid("{}: {} months, and the plan has {}", where, by_month.size(), p.months));
+  };
+  for (size_t i = 0; i < p.ladders.size(); ++i) {
+    const std::string at = fmt::format("ladders[{}]", i);
+    TRY(months(p.ladders[i].p10, at + ".p10"));
+    TRY(months(p.ladders[i].p50, at + ".p50"));
+    TRY(months(p.ladders[i].p90, at + ".p90"));
+    for (const wire::PlanStep& step : p.ladders[i].steps) TRY(months(step.work, at + ".steps"));
+  }
+  for (const std::string& note : p.notes)
+    if (note.size() > kMostText) return hint(Invalid("notes: one has {} letters", note.size()));
+  return {};
+}
+
+}  // namespace
+
+Events PutPlan(const CommandContext& c, const wire::PlanDoc& plan) {
+  TRY(CheckPlan(plan));
+  int64_t sign = 0;
+  for (const wire::PlanOffer& o : plan.offers) sign += o.accelerators > 0;
+  return One(c, {"plan"},
+             fmt::format("{} puts a plan of {} months from {}: {} of {} offers to sign",
+                         c.actor.name, plan.months, plan.start, sign, plan.offers.size()),
+             PlanPut{plan});
 }
 
 Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::SlotHealth health,

@@ -49,6 +49,8 @@ Events AddModelVersion(const CommandContext& c, const wire::ModelVersion& versio
 Events PutPipeline(const CommandContext& c, const wire::Pipeline& pipeline);
 // What differs in the book after `change`; no event where nothing does.
 Events ChangeMarket(const CommandContext& c, const MarketChange& change);
+// Holds a finished plan of what to rent, in place of the one before.
+Events PutPlan(const CommandContext& c, const wire::PlanDoc& plan);
 Events SetSlotHealth(const CommandContext& c, const std::string& slot, wire::SlotHealth health,
                      const std::string& why);
 // Marks every slot of a node, "node" or "site/node", as cordoned; the site's engine drains it too.

@@ -12,6 +12,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "io/store.h"
 #include "lab/market/messages.h"
 #include "wire/lab.h"
+#include "wire/plan.h"
 #include "wire/site.h"
 #include "wire/view.h"
 
@@ -429,12 +431,28 @@ struct MarketPut {
   std::vector<market::Offer> offers;
   std::vector<market::Contract> contracts;
   int64_t last_number = 0;
+  std::optional<std::vector<market::Rate>> rates;
+  std::optional<std::vector<market::Budget>> budgets;
+  std::optional<std::vector<std::string>> accelerators;
 };
 template <class V>
 void Fields(V& v, Owned<V, MarketPut>& e) {
   v("offers", e.offers, "new or changed");
   v("contracts", e.contracts, "new or changed");
   v("last_number", e.last_number, "newest number given to an offer or a contract");
+  v("rates", e.rates, "all of them, if any changed");
+  v("budgets", e.budgets, "all of them, if any changed");
+  v("accelerators", e.accelerators, "names known beside the blueprint's, if any changed");
+}
+
+// The newest plan of what to rent; the one before is kept by the journal alone.
+struct PlanPut {
+  static constexpr const char* kType = "plan.put";
+  wire::PlanDoc plan;
+};
+template <class V>
+void Fields(V& v, Owned<V, PlanPut>& e) {
+  v("plan", e.plan, "", kRequired);
 }
 
 using EventBody =
@@ -443,7 +461,8 @@ using EventBody =
                  LeaseStopAsked, LeaseEnded, ReplicaReady, ReplicaUnready, LoanOpened, LoanLoss,
                  LoanRecalled, LoanReturned, ServiceCreated, ServiceUpdated, ServiceRetiring,
                  ServiceRetired, ServiceShed, ServiceVersion, DatasetAdded, ModelRegistered,
-                 PipelinePut, RolloutStarted, RolloutEnded, SitePut, SiteRemoved, MarketPut>;
+                 PipelinePut, RolloutStarted, RolloutEnded, SitePut, SiteRemoved, MarketPut,
+                 PlanPut>;
 
 inline constexpr const char* kLoopActor = "weir";  // the control loop itself
 
@@ -503,3 +522,4 @@ WEIR_MESSAGE(weir::control::PipelinePut);
 WEIR_MESSAGE(weir::control::RolloutStarted);
 WEIR_MESSAGE(weir::control::RolloutEnded);
 WEIR_MESSAGE(weir::control::MarketPut);
+WEIR_MESSAGE(weir::control::PlanPut);

@@ -12,13 +12,16 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
 #include "base/units.h"
+#include "control/lab_past.h"
 #include "lab/market/book.h"
 #include "wire/lab.h"
+#include "wire/plan.h"
 #include "wire/site.h"
 #include "wire/view.h"
 
@@ -67,6 +70,8 @@ class Lab {
                                              const Actor& actor) = 0;
   // One change, all or nothing; the book after it.
   virtual Result<MarketState> ChangeMarket(const MarketChange& change, const Actor& actor) = 0;
+  // The newest plan of what to rent, in place of the one before.
+  virtual Result<wire::HeldPlan> PutPlan(const wire::PlanDoc& plan, const Actor& actor) = 0;
   virtual Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                            const std::string& why, const Actor& actor) = 0;
   // Every slot of the node is cordoned, and the site's engine keeps it free as well.
@@ -92,6 +97,10 @@ class Lab {
   // What the site needs, looked at now. Blocks for some seconds.
   virtual Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const = 0;
   virtual MarketState Market() const = 0;
+  virtual std::optional<wire::HeldPlan> Plan() const = 0;
+  // What the journal tells of use and demand up to now. The first call reads all of it, later ones
+  // what came since; either may block while it reads.
+  virtual Result<LabPast> Past() const = 0;
   virtual Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const = 0;
   virtual Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const = 0;
   virtual Result<wire::Curve> CurveOf(const std::string& job) const = 0;

@@ -117,6 +117,35 @@ MarketState LocalLab::Market() const {
   return out;
 }
 
+Result<wire::HeldPlan> LocalLab::PutPlan(const wire::PlanDoc& plan, const Actor& actor) {
+  return Changed<wire::HeldPlan>(
+      loop_, actor, [&](const CommandContext& c) { return control::PutPlan(c, plan); },
+      [](const State& s, const auto&) { return *s.plan; });
+}
+
+std::optional<wire::HeldPlan> LocalLab::Plan() const {
+  std::optional<wire::HeldPlan> out;
+  loop_.Read([&](const State& s) { out = s.plan; });
+  return out;
+}
+
+Result<LabPast> LocalLab::Past() const {
+  const std::lock_guard lock(past_mutex_);
+  Status status;
+  TRY(loop_.ports().store->Scan(past_next_seq_, [&](const io::Record& record) {
+    const Result<Event> event = FromRecord(record);
+    if (!event) {
+      status = event.error();
+      return false;
+    }
+    past_.See(*event);
+    past_next_seq_ = record.seq + 1;
+    return true;
+  }));
+  TRY(std::move(status));
+  return past_.At(loop_.Now());
+}
+
 Result<wire::DryRunView> LocalLab::TryJob(const wire::JobSpec& spec, const Actor& actor) {
   Events checked = Error(Code::kInternal, "not read");
   const Time now = loop_.Now();

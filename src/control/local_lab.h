@@ -1,8 +1,11 @@
 // Lab over a control loop in the same process: what REST and the CLI talk to.
 //
-// Threads   any. Changes take the loop's lock for one durable append; the journal, `why` and curves
-//           are read without it.
+// Threads   any. Changes take the loop's lock for one durable append; the journal, `why`, curves
+// and
+//           the past are read without it.
 #pragma once
+
+#include <mutex>
 
 #include "control/lab.h"
 #include "control/loop.h"
@@ -27,6 +30,7 @@ class LocalLab final : public Lab {
                                              const Actor& actor) override;
   Result<wire::Pipeline> PutPipeline(const wire::Pipeline& pipeline, const Actor& actor) override;
   Result<MarketState> ChangeMarket(const MarketChange& change, const Actor& actor) override;
+  Result<wire::HeldPlan> PutPlan(const wire::PlanDoc& plan, const Actor& actor) override;
   Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                    const std::string& why, const Actor& actor) override;
   Result<std::vector<wire::Slot>> DrainNode(const std::string& node, const std::string& why,
@@ -48,12 +52,17 @@ class LocalLab final : public Lab {
   std::vector<wire::SiteSpec> Sites() const override;
   Result<std::vector<wire::SiteCheck>> CheckSite(const std::string& which) const override;
   MarketState Market() const override;
+  std::optional<wire::HeldPlan> Plan() const override;
+  Result<LabPast> Past() const override;
   Result<wire::JournalPage> Journal(int64_t from_seq, int64_t limit) const override;
   Result<wire::WhyView> Why(const std::string& kind, const std::string& which) const override;
   Result<wire::Curve> CurveOf(const std::string& job) const override;
 
  private:
   ControlLoop& loop_;
+  mutable std::mutex past_mutex_;
+  mutable PastFold past_;              // guarded by past_mutex_
+  mutable int64_t past_next_seq_ = 1;  // guarded by past_mutex_: first record that past_ lacks
 };
 
 }  // namespace weir::control

@@ -439,6 +439,13 @@ class Applier {
     put(s_.book.offers, e.offers);
     put(s_.book.contracts, e.contracts);
     s_.book.last_number = std::max(s_.book.last_number, e.last_number);
+    if (e.rates) s_.book.rates = *e.rates;
+    if (e.budgets) s_.book.budgets = *e.budgets;
+    if (e.accelerators) s_.book.accelerators = *e.accelerators;
+    return {};
+  }
+  Status operator()(const PlanPut& e) {
+    s_.plan = wire::HeldPlan{e.plan, event_.actor, event_.at};
     return {};
   }
   Status operator()(const PipelinePut& e) {

@@ -42,6 +42,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -159,6 +160,7 @@ struct State {
   std::map<std::string, PastUse> past_use;          // by team
   std::map<std::string, wire::SiteSpec> sites;      // by name; those that were added
   market::Book book;                                // offers and contracts
+  std::optional<wire::HeldPlan> plan;               // the newest
 };
 template <class V>
 void Fields(V& v, Owned<V, State>& s) {
@@ -185,6 +187,7 @@ void Fields(V& v, Owned<V, State>& s) {
   v("past_use", s.past_use);
   v("sites", s.sites);
   v("book", s.book, "offers and contracts");
+  v("plan", s.plan, "the newest plan of what to rent");
 }
 
 // Changes `state` by one event. On an error (an arrow that is not in the tables above, an unknown

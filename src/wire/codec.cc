@@ -3,5 +3,6 @@
 
 #include "wire/api.h"
 #include "wire/lab.h"
+#include "wire/plan.h"
 #include "wire/site.h"
 #include "wire/view.h"

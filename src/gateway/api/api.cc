@@ -112,9 +112,10 @@ struct Api::Impl {
                                       const io::PathParams& params) const {
     const guard::Principal who = TRY(WhoIs(request, route));
     if (route.action) TRY(guard::AuthorizeAtAll(who, *route.action));
-    if (request.body.size() > options.max_body_bytes) {
+    const size_t most = std::max(options.max_body_bytes, route.max_body_bytes);
+    if (request.body.size() > most) {
       return Error(Code::kTooLarge, fmt::format("the body has {} bytes; at most {} are taken",
-                                                request.body.size(), options.max_body_bytes))
+                                                request.body.size(), most))
           .Hint("send less; data is registered by its folder, not sent");
     }
     const bool takes_body = !route.request_type.empty();

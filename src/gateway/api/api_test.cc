@@ -202,6 +202,7 @@ TEST_F(ApiTest, EveryRouteAnswersAsTheDocumentSays) {
       {"rollout", "rollout-1"}, {"pipeline", "story"}, {"key", "shop"},
       {"site", "north"},        {"offer", "offer-1"},  {"contract", "contract-4"}};
   SeedMarket(lab_);
+  ASSERT_TRUE(lab_.PutPlan({.weir_plan = 1, .start = "2026-01", .months = 1}, {"test"}));
   // What ends a thing comes after what shows it.
   std::vector<const Route*> order;
   for (const Route& route : Routes()) order.push_back(&route);
@@ -509,6 +510,151 @@ TEST_F(ApiTest, APatchChangesTheGivenFieldsAndNoOther) {
   expected["slo"]["ttft_ms"] = 50.0;
   expected["env"]["B"] = "c";
   EXPECT_EQ(Json::parse(r.body)["spec"], expected);
+}
+
+TEST_F(ApiTest, AnUnknownAcceleratorIsRefusedWithTheNearestNames) {
+  Json offer = {{"provider", "northern"},
+                {"name", "q"},
+                {"received", "2025-12-01"},
+                {"expires", "2026-02-01"},
+                {"terms",
+                 {{"accelerator", "h10-sxm"},
+                  {"quantity", 8},
+                  {"price_micro", 2'100'000},
+                  {"term_months", 12}}}};
+  const Json problem = Refused(Post("/api/v1/offers", offer), 404);
+  EXPECT_THAT(problem["detail"].get<std::string>(), testing::HasSubstr("h10-sxm"));
+  EXPECT_THAT(problem["hint"].get<std::string>(), testing::HasSubstr("h100-sxm"));
+  // Another of its names is taken, and kept as the first one.
+  offer["terms"]["accelerator"] = "H100-80GB";
+  const io::HttpResult added = Post("/api/v1/offers", offer);
+  ASSERT_EQ(added.status, 201) << added.body;
+  EXPECT_EQ(Json::parse(added.body)["offer"]["terms"]["accelerator"], "h100-sxm");
+}
+
+TEST_F(ApiTest, ABookIsChangedInOnePieceAndNeverOverSomebodyElse) {
+  SeedMarket(lab_);
+  const Json book = Json::parse(Get("/api/v1/book").body);
+  const std::string version = book["version"];
+  Json contract = book["book"]["contracts"][0];
+  contract["site"] = "north";
+  Json fresh = book["book"]["offers"][0];
+  fresh["id"] = "offer-5";
+  fresh["name"] = "new";
+  const auto put = [&](const Json& body) {
+    return Ask("PUT", "/api/v1/book", admin_, body.dump());
+  };
+  const struct {
+    const char* name;
+    Json change;
+    int status;
+  } bad[] = {
+      {"the number is not the next", {{"offers", {fresh}}}, 400},
+      {"another version", {{"version", "0"}}, 409},
+      {"a budget that ends before it begins",
+       {{"budgets",
+         Json::array(
+             {{{"team", "nlp"}, {"first_month", 9}, {"last_month", 8}, {"amount_micro", 1}}})}},
+       400},
+      {"a rate of nothing",
+       {{"rates", Json::array({{{"currency", "EUR"}, {"worth_micro", 0}}})}},
+       400},
+      {"a field that is none", {{"prices", 1}}, 400},
+  };
+  for (const auto& c : bad) {
+    SCOPED_TRACE(c.name);
+    Json change = {{"version", version}};
+    change.update(c.change);
+    if (c.change.contains("offers")) change["offers"][0]["id"] = "offer-6";
+    Refused(put(change), c.status);
+    EXPECT_EQ(Json::parse(Get("/api/v1/book").body), book);
+  }
+  const io::HttpResult done = put(
+      {{"version", version}, {"contracts", {contract}}, {"offers", {fresh}}, {"what", "moved"}});
+  ASSERT_EQ(done.status, 200) << done.body;
+  const Json after = Json::parse(done.body);
+  EXPECT_EQ(after["book"]["contracts"][0]["site"], "north");
+  EXPECT_EQ(after["book"]["offers"].size(), 4u);
+  EXPECT_EQ(after["book"]["last_number"], 5);
+  Refused(put({{"version", version}, {"contracts", {contract}}}), 409);
+}
+
+TEST_F(ApiTest, TheMarketOnOnePageComparesWhatIsOpenAndShowsWhatIsSigned) {
+  SeedMarket(lab_);
+  const Json m = Json::parse(Get("/api/v1/market").body);
+  ASSERT_EQ(m["contracts"].size(), 1u);
+  EXPECT_EQ(m["contracts"][0]["view"]["contract"]["id"], "contract-4");
+  EXPECT_EQ(m["contracts"][0]["spans"][0]["phase"], "signed");
+  EXPECT_EQ(m["contracts"][0]["held"].back()["quantity"], 0);
+  ASSERT_EQ(m["offers"].size(), 2u);
+  // 14 days late, the work waits; 1.6% of the time goes to failures or so.
+  const double rate = m["offers"][0]["rate"];
+  EXPECT_GT(rate, 2.1);
+  EXPECT_LT(rate, 2.4);
+  EXPECT_FALSE(m["owed"].empty());
+  EXPECT_EQ(m["providers"][0]["open_offers"], 2);
+}
+
+TEST_F(ApiTest, SpendIsTheJournalsLeasesAtTheContractsPrice) {
+  SeedMarket(lab_);
+  (void)lab_.ChangeMarket(
+      [](market::Book& book, market::Date today) -> Result<control::MarketNote> {
+        TRY(market::Deliver(book.contracts[0], 256, today, today));
+        return control::MarketNote{"delivered"};
+      },
+      {"test"});
+  const Time day = lab_.View()->now;
+  control::LabPast past;
+  market::Use use{.lease = "lease-1", .team = "nlp", .holder = "job-1", .accelerator = "h100"};
+  use.site = "local";
+  use.from = day;
+  use.to = day + Duration::Seconds(3600);
+  use.slots = 8;
+  past.uses.push_back(use);
+  use.lease = "lease-2";
+  use.team = "chat";
+  use.loan = "loan-1";
+  past.uses.push_back(use);
+  past.shares.push_back({"loan-1", {{"nlp", 6}, {"", 2}}});
+  past.classes["nlp"] = wire::TeamClass::kResearch;
+  past.days.push_back({market::Date::Of(day), {{"nlp", {8, 3}}}});
+  lab_.SetPast(past);
+  const Json l = Json::parse(Get("/api/v1/spend").body)["ledger"];
+  ASSERT_EQ(l["entries"].size(), 2u) << l.dump();
+  EXPECT_EQ(l["entries"][1]["team"], "nlp");
+  EXPECT_EQ(l["entries"][1]["cost_micro"], 16'800'000);  // 8 x 1 h x $2.10
+  ASSERT_EQ(l["loans"].size(), 2u);
+  EXPECT_EQ(l["loans"][0]["cost_micro"].get<int64_t>() + l["loans"][1]["cost_micro"].get<int64_t>(),
+            16'800'000);
+  const Json month = l["months"][0];
+  EXPECT_EQ(month["used_micro"].get<int64_t>() + month["idle_micro"].get<int64_t>(),
+            month["owed_micro"].get<int64_t>());
+  const Json demand = Json::parse(Get("/api/v1/demand?of=nlp").body)["items"];
+  ASSERT_EQ(demand.size(), 1u);
+  EXPECT_EQ(demand[0]["served"], 8);
+  EXPECT_EQ(demand[0]["waiting"], 3);
+  EXPECT_EQ(Json::parse(Get("/api/v1/demand").body)["items"], demand);
+  EXPECT_THAT(Refused(Get("/api/v1/demand?of=nl"), 404)["hint"].get<std::string>(),
+              testing::HasSubstr("nlp"));
+  for (const char* bad :
+       {"from=2026-13", "from=soon", "from=2027-01&to=2026-01", "to=2026-01-05", "month=2026-01"})
+    Refused(Get(std::string("/api/v1/spend?") + bad), 400);
+}
+
+TEST_F(ApiTest, APlanIsHeldAndWhatIsNoneIsRefused) {
+  Refused(Get("/api/v1/plan"), 404);
+  for (const char* bad :
+       {R"({"weir_plan":1,"start":"2026-01","months":"24","offers":[]})",
+        R"({"start":"2026-01","months":24,"offers":[]})",
+        R"({"weir_plan":1,"start":"2026-01","months":24,"offers":[{"decision":"sign"}]})",
+        R"({"weir_plan":1,"start":"2026-01","months":24,"offers":[],"cost":1})", "[]"})
+    Refused(Ask("PUT", "/api/v1/plan", admin_, bad), 400);
+  const Json plan = {
+      {"weir_plan", 1}, {"start", "2026-01"}, {"months", 24}, {"offers", Json::array()}};
+  EXPECT_EQ(Ask("PUT", "/api/v1/plan", admin_, plan.dump()).status, 200);
+  const Json held = Json::parse(Get("/api/v1/plan").body);
+  EXPECT_EQ(held["plan"]["months"], 24);
+  EXPECT_EQ(held["put_by"], "admin");
 }
 
 TEST_F(ApiTest, ANodeIsCordonedWholeAndBack) {

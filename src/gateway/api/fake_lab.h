@@ -228,6 +228,19 @@ class FakeLab : public control::Lab {
     const std::lock_guard lock(mutex_);
     return {book_, market::Date::Of(view_.now)};
   }
+  Result<wire::HeldPlan> PutPlan(const wire::PlanDoc& plan, const control::Actor& actor) override {
+    const std::lock_guard lock(mutex_);
+    TRY(MayWrite());
+    plan_ = wire::HeldPlan{plan, actor.name, view_.now};
+    Record(actor, "plan.put", {"plan"});
+    return *plan_;
+  }
+  std::optional<wire::HeldPlan> Plan() const override {
+    const std::lock_guard lock(mutex_);
+    return plan_;
+  }
+  void SetPast(control::LabPast past) { past_ = std::move(past); }
+  Result<control::LabPast> Past() const override { return past_; }
   Result<wire::Slot> SetSlotHealth(const std::string& slot, wire::SlotHealth health,
                                    const std::string& why, const control::Actor& actor) override {
     const std::lock_guard lock(mutex_);
@@ -350,6 +363,8 @@ class FakeLab : public control::Lab {
   std::map<std::string, wire::SiteSpec> sites_ = {{"north", {.name = "north"}}};
   mutable std::condition_variable changed_;
   market::Book book_;
+  std::optional<wire::HeldPlan> plan_;
+  control::LabPast past_;
   wire::LabView view_;
   std::shared_ptr<const wire::LabView> published_;
   int64_t number_ = 0;

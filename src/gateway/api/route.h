@@ -120,6 +120,7 @@ struct Route {
   wire::Json request_schema;
   wire::Json example;  // of a body
   bool body_may_be_empty = false;
+  size_t max_body_bytes = 0;  // where it may be larger than others; the server's own bound holds
   int status = 200;
   std::string reply_type;  // name of the schema; empty: see content_type
   wire::Json reply_schema;

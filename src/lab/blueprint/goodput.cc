@@ -40,6 +40,13 @@ double WaitingShare(double failures_per_s, double repair_s, int spares) {
   return std::clamp(1 - sum, 0.0, 1.0);
 }
 
+Goodput GoodputOfFullJob(const Cluster& cluster, const Reliability& r) {
+  constexpr double kStateOfMemory = 0.6;
+  constexpr double kBytesPerParameter = 14;  // as Reliability::checkpoint_bytes
+  const double memory = cluster.accelerator.memory_bytes * cluster.count;
+  return GoodputOf(cluster, memory * kStateOfMemory / kBytesPerParameter, r);
+}
+
 Goodput GoodputOf(const Cluster& cluster, double parameters, const Reliability& r) {
   Goodput g;
   const double nodes = std::ceil(static_cast<double>(cluster.count) / cluster.accelerator.node);

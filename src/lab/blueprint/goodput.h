@@ -51,6 +51,8 @@ double UsefulShare(double interval_s, double stall_s, double restart_s, double m
 double WaitingShare(double failures_per_s, double repair_s, int spares);
 
 Goodput GoodputOf(const Cluster& cluster, double parameters, const Reliability& r);
+// Of one job over all of the cluster, where no model is named: its state fills 60% of the memory.
+Goodput GoodputOfFullJob(const Cluster& cluster, const Reliability& r);
 
 struct Site {
   double price_per_accelerator_hour = 0;  // US dollars; spares are paid too

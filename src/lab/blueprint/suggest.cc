@@ -6,6 +6,7 @@
 #include <cctype>
 
 #include "base/nearest.h"
+#include "lab/blueprint/hardware.h"
 
 namespace weir::blueprint {
 
@@ -34,6 +35,19 @@ std::string Suggest(std::string_view name, const std::vector<std::string>& known
   return fmt::format("{}`{}` lists all{}{}",
                      near.empty() ? "" : fmt::format("did you mean {}? ", near), command,
                      otherwise.empty() ? "" : ", ", otherwise);
+}
+
+Result<std::string> AcceleratorNamed(std::string_view name, const std::vector<std::string>& also) {
+  if (std::find(also.begin(), also.end(), name) != also.end()) return std::string(name);
+  if (const auto found = FindAccelerator(name)) return found->name;
+  std::vector<std::string> names = also;
+  for (const Accelerator& a : AcceleratorPresets()) {
+    names.push_back(a.name);
+    names.insert(names.end(), a.aliases.begin(), a.aliases.end());
+  }
+  return Error(Code::kNotFound, fmt::format("accelerator \"{}\" is not known", name))
+      .Hint(Suggest(name, names, "weir blueprint accelerators",
+                    "a new one is taken with `weir offer add --new-accelerator`"));
 }
 
 }  // namespace weir::blueprint

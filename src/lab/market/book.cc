@@ -395,14 +395,19 @@ std::vector<ProviderRecord> Providers(const Book& b, Date today) {
   return out;
 }
 
+bool IsOfType(std::string_view accelerator, std::string_view type) {
+  return type.empty() || accelerator == type ||
+         (accelerator.size() > type.size() && accelerator.starts_with(type) &&
+          accelerator[type.size()] == '-');
+}
+
 std::optional<Supply> SupplyOf(const Book& b, std::string_view site, std::string_view type,
                                Date today) {
   std::vector<const Contract*> here;
   for (const Contract& c : b.contracts) {
-    const std::string& a = c.terms.accelerator;
-    const bool same = type.empty() || a == type ||
-                      (a.size() > type.size() && a.starts_with(type) && a[type.size()] == '-');
-    if (c.signed_on.is_set() && !c.site.empty() && c.site == site && same) here.push_back(&c);
+    if (c.signed_on.is_set() && !c.site.empty() && c.site == site &&
+        IsOfType(c.terms.accelerator, type))
+      here.push_back(&c);
   }
   if (here.empty()) return std::nullopt;
   Supply out;

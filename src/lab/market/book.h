@@ -104,8 +104,11 @@ struct Supply {
   int64_t now = 0;
   std::vector<std::pair<Date, int64_t>> later;  // day, and how many from then on; falling only
 };
+// Whether a slot of `type` can be one of the contract's `accelerator`: "h100" is h100-sxm too, ""
+// is any.
+bool IsOfType(std::string_view accelerator, std::string_view type);
 // nullopt: no signed contract, past or present, delivers that type to that site; what stands there
-// is the lab's own. `type` is the site's word: "h100" is h100-sxm too, "" is any.
+// is the lab's own. `type` is the site's word.
 std::optional<Supply> SupplyOf(const Book& b, std::string_view site, std::string_view type,
                                Date today);
 

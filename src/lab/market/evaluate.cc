@@ -14,11 +14,11 @@ Result<Evaluation> Evaluate(const Offer& o, const Assumptions& a) {
   e.quantity = a.quantity > 0 ? a.quantity : t.quantity > 0 ? t.quantity : t.smallest();
   if (e.quantity < t.smallest() || (t.quantity > 0 && e.quantity > t.quantity) ||
       e.quantity % t.lot != 0)
-    return Error(
-               Code::kInvalidArgument,
-               fmt::format("{} accelerators cannot be had of {}: it offers {} to {} in lots of {}",
-                           e.quantity, o.id, t.smallest(), t.quantity, t.lot))
-        .Hint("choose another --quantity, or leave it out for all of it");
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{} accelerators cannot be had of {}: it offers {} {} in lots of {}",
+                             e.quantity, o.id, t.smallest(),
+                             t.quantity > 0 ? fmt::format("to {}", t.quantity) : "and more", t.lot))
+        .Hint("choose another --quantity, leave it out for all of it, or name the offers");
   if (!(a.use > 0) || a.use > 1 || !(a.goodput > 0) || a.goodput > 1)
     return Error(Code::kInvalidArgument,
                  "the shares of use and goodput must be above 0 and at most 1");
@@ -86,6 +86,13 @@ double ExpectedDaysLate(const Book& b, std::string_view provider, double prior_d
            (static_cast<double>(r.delivery.quantity) + kPriorAccelerators);
   }
   return prior_days;
+}
+
+double UsualDaysLate(const Book& b, const Offer& o, Date today) {
+  constexpr double kPriorDays = 14;
+  return o.terms.capacity == Capacity::kReserved
+             ? ExpectedDaysLate(b, o.provider, kPriorDays, today)
+             : 0;
 }
 
 const Offer* CheapestByTheHour(const Book& b, std::string_view accelerator, Date today) {

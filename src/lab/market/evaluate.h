@@ -52,6 +52,9 @@ Result<Evaluation> Evaluate(const Offer& o, const Assumptions& a);
 // Days that a delivery by this provider is expected to be late: its record, with `prior_days` for
 // a hundred accelerators as the opinion before there is one.
 double ExpectedDaysLate(const Book& b, std::string_view provider, double prior_days, Date today);
+// The days late that are expected of the offer when nobody says otherwise: fourteen as the opinion
+// for a reservation, none by the hour.
+double UsualDaysLate(const Book& b, const Offer& o, Date today);
 // The cheapest open offer by the hour of the same accelerator, if there is one; in its currency.
 const Offer* CheapestByTheHour(const Book& b, std::string_view accelerator, Date today);
 

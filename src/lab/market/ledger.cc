@@ -24,8 +24,7 @@ struct Pool {
 std::string SiteOf(const Contract& c) { return c.site.empty() ? c.provider : c.site; }
 
 bool Fits(const Pool& p, const Use& u) {
-  return (u.site.empty() || u.site == p.site) &&
-         (u.accelerator.empty() || u.accelerator == p.accelerator);
+  return (u.site.empty() || u.site == p.site) && IsOfType(p.accelerator, u.accelerator);
 }
 
 // Sums of one contract's month while the sweep runs: money times time, not yet divided.

@@ -24,7 +24,7 @@ namespace weir::market {
 // A lease as the ledger sees it.
 struct Use {
   std::string lease, team, holder;
-  std::string accelerator;  // canonical; "" = whatever the site has
+  std::string accelerator;  // a name or a site's word for it (IsOfType); "" = whatever it has
   std::string site;         // "" = any
   Time from, to;
   int64_t slots = 0;

@@ -1,6 +1,7 @@
 #include "wire/instantiate.h"
 
 #include "lab/market/messages.h"
+#include "lab/market/views.h"
 
 #include <fmt/format.h>
 

@@ -2,9 +2,12 @@
 #include "lab/plan/beliefs.h"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 #include <set>
 
 #include "lab/plan/baselines.h"
@@ -164,6 +167,43 @@ TEST(Newsvendor, IsTheBestOfAllLevels) {
 }
 
 // The same answer out of the stochastic program: each interval is a future of one month.
+// Known answers: the summed hourly demand of a stated fortnight, its peak set to 100.
+TEST(Newsvendor, FindsTheKnownLevelOfAPublicDemand) {
+  const char* shared = std::getenv("WEIR_SHARED");
+  const std::string path =
+      std::string(shared ? shared : "") + "/planning/demand_shavedice_hourly_normalized.csv.gz";
+  gzFile file = gzopen(path.c_str(), "rb");
+  if (file == nullptr) GTEST_SKIP() << "WEIR_SHARED has no hourly demand";
+  std::map<std::string, double> by_hour;
+  char line[256];
+  while (gzgets(file, line, sizeof line) != nullptr) {
+    const std::string row = line;  // hour, region, type, use
+    if (row < "2024-01-07" || row.substr(0, 10) > "2024-01-20" || row[0] != '2') continue;
+    by_hour[row.substr(0, 13)] += std::stod(row.substr(row.rfind(',') + 1));
+  }
+  gzclose(file);
+  ASSERT_EQ(by_hour.size(), 336u);
+  double peak = 0;
+  for (const auto& [hour, v] : by_hour) peak = std::max(peak, v);
+  std::vector<double> demand;
+  for (const auto& [hour, v] : by_hour) demand.push_back(100 * v / peak);
+  std::vector<double> sorted = demand;
+  std::sort(sorted.begin(), sorted.end());
+  const struct {
+    double premium, level, saved_percent;
+  } known[] = {{1.35, 66.096, 20.49}, {2.1, 77.454, 45.47}, {3, 85.222, 60.48}};
+  for (const auto& k : known) {
+    const Level found = NewsvendorLevel(demand, k.premium);
+    // The published level is a quantile between two hours; the best one is at one of them.
+    const auto at = std::lower_bound(sorted.begin(), sorted.end(), found.level);
+    EXPECT_GE(k.level, *(at - 1) - 0.0006) << "premium " << k.premium;
+    EXPECT_LE(k.level, *(at + 1) + 0.0006) << "premium " << k.premium;
+    EXPECT_NEAR(found.level, k.level, 0.003 * k.level) << "premium " << k.premium;
+    EXPECT_NEAR(100 * found.saved(), k.saved_percent, 0.006) << "premium " << k.premium;
+  }
+  EXPECT_NEAR(NewsvendorLevel(demand, 2.1).cost, 87.512, 0.0006);
+}
+
 TEST(Newsvendor, IsWhatTheProgramFinds) {
   Random r(4);
   Problem p;
