@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "app/blueprint_print.h"
+#include "app/client_commands.h"
 #include "app/commands.h"
 #include "app/setup.h"
 #include "io/clock.h"
@@ -115,15 +116,6 @@ Result<Site> SiteOf(const Common& f) {
   return s;
 }
 
-Result<double> SecondsOf(const std::string& text, const char* flag, double otherwise) {
-  if (text.empty()) return otherwise;
-  const auto d = ParseDuration(text);
-  if (!d || d->us < 0)
-    return Error(Code::kInvalidArgument, fmt::format("{}: \"{}\" is no duration", flag, text))
-        .Hint("write one such as 500ms, 90s, 10m or 24h");
-  return d->seconds();
-}
-
 struct RunFlags {
   double batch = 256, sequence = 4096, failures = 3.79;
   bool unfused = false, lora = false;
@@ -166,12 +158,12 @@ Result<TrainQuestion> QuestionOf(const Common& f, const RunFlags& r) {
   q.cluster.oversubscription = f.oversubscription;
   if (!r.tokens.empty()) q.tokens = TRY(ParseQuantity(r.tokens, Dimension::kTokens, "--tokens"));
   q.reliability.failures_per_1000_node_days = r.failures;
-  q.reliability.restart_s = TRY(SecondsOf(r.restart, "--restart", 600));
-  q.reliability.repair_h = TRY(SecondsOf(r.repair, "--repair", 86400))
+  q.reliability.restart_s = TRY(SecondsFlag("--restart", r.restart, 600));
+  q.reliability.repair_h = TRY(SecondsFlag("--repair", r.repair, 86400))
   / 3600;
   q.reliability.spare_nodes = r.spares;
-  q.reliability.checkpoint_stall_s = TRY(SecondsOf(r.stall, "--checkpoint-stall", 0));
-  q.reliability.interval_s = TRY(SecondsOf(r.interval, "--checkpoint-interval", 0));
+  q.reliability.checkpoint_stall_s = TRY(SecondsFlag("--checkpoint-stall", r.stall, 0));
+  q.reliability.interval_s = TRY(SecondsFlag("--checkpoint-interval", r.interval, 0));
   if (!r.storage.empty())
     q.cluster.storage_bytes_per_s =
         TRY(ParseQuantity(r.storage, Dimension::kBytesPerSecond, "--storage"));
@@ -274,8 +266,8 @@ Result<std::string> Serve(const Common& f, const ServeFlags& s) {
   const std::vector<Precision> precisions = TRY(PrecisionsOf(
       f.precision, {q.accelerator.fp8_flops > 0 ? Precision::kFp8 : Precision::kBf16}));
   ServeTargets targets;
-  targets.ttft_s = TRY(SecondsOf(s.ttft, "--ttft", 0));
-  targets.tpot_s = TRY(SecondsOf(s.tpot, "--tpot", 0));
+  targets.ttft_s = TRY(SecondsFlag("--ttft", s.ttft, 0));
+  targets.tpot_s = TRY(SecondsFlag("--tpot", s.tpot, 0));
   const double rate =
       s.rate.empty() ? 0 : TRY(ParseQuantity(s.rate, Dimension::kPerSecond, "--rate"));
   const ServingModel model(q.shape, q.accelerator, calibration.get().knobs.At(q.keys));

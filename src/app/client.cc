@@ -10,13 +10,17 @@
 
 namespace weir::app {
 
-void AddClientFlags(CLI::App& command, ClientFlags& flags) {
+void AddConnectionFlags(CLI::App& command, ClientFlags& flags) {
   command.add_option("--url", flags.url, "Server to ask [WEIR_URL, else the data folder says]")
       ->group("Connection");
   command.add_option("--key-file", flags.key_file, "File with the key [WEIR_API_KEY holds a key]")
       ->group("Connection");
   command.add_option("--data", flags.data, "Data folder of the lab [WEIR_DATA]")
       ->group("Connection");
+}
+
+void AddClientFlags(CLI::App& command, ClientFlags& flags) {
+  AddConnectionFlags(command, flags);
   command.add_flag("--json", flags.json, "Print the API's answer as it is");
 }
 

@@ -26,6 +26,7 @@ struct ClientFlags {
   bool json = false;
 };
 void AddClientFlags(CLI::App& command, ClientFlags& flags);
+void AddConnectionFlags(CLI::App& command, ClientFlags& flags);  // the same without --json
 
 // Where the data folder is, by flag, environment or default.
 Result<std::string> DataFolder(const ClientFlags& flags, const io::EnvLookup& env);

@@ -66,6 +66,7 @@ Status ListAndShow(const ClientFlags& flags, const std::string& path,
 // "2..8" or "4"; what: the flag, for the message.
 Result<std::pair<int64_t, int64_t>> ParseRange(const std::string& what, const std::string& text);
 Result<Duration> DurationFlag(const std::string& what, const std::string& text);
+Result<double> SecondsFlag(const std::string& what, const std::string& text, double otherwise);
 Result<int64_t> BytesFlag(const std::string& what, const std::string& text);
 Result<std::map<std::string, std::string>> EnvFlags(const std::vector<std::string>& pairs);
 

@@ -53,7 +53,7 @@ Result<std::string> List(const BookFlags& flags, bool all) {
                std::string(market::NameOf(phase)), Text(c.start), EndText(c, open.today),
                by.is_set() ? Text(by) : "-"});
   }
-  if (flags.json) return Dump({{"items", items}});
+  if (flags.json()) return Dump({{"items", items}});
   if (table.empty())
     return std::string(
         "no contracts; draft one with `weir offer accept`, and --all shows those that ended\n");
@@ -64,7 +64,7 @@ Result<std::string> Show(const BookFlags& flags, const std::string& id) {
   const OpenBook open = TRY(Open(flags));
   const Contract& c = open.book.contracts[TRY(ContractAt(open.book, id))];
   const Date today = open.today;
-  if (flags.json) return Dump(ContractJson(c, today));
+  if (flags.json()) return Dump(ContractJson(c, today));
   const Terms& t = c.terms;
   const auto money = [&](Money m) { return market::Human(m, t.currency); };
   std::string out = fmt::format(
@@ -152,7 +152,7 @@ Result<std::string> Owed(const BookFlags& flags, const std::string& id) {
       s.prepaid += TRY(amount(o.prepaid));
     }
   }
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (const auto& [month, s] : months)
       items.push_back({{"month", MonthText(month)},
@@ -199,7 +199,7 @@ Result<std::string> DueText(const BookFlags& flags, const std::string& days, boo
     TRY(io::WriteFileAtomically(out_file, text, 0644));
     return fmt::format("{} events written to {}\n", due.size(), out_file);
   }
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (const Due& d : due)
       items.push_back({{"on", Text(d.on)}, {"of", d.of}, {"kind", d.kind}, {"what", d.what}});
@@ -219,7 +219,7 @@ Result<std::string> Change(const BookFlags& flags, const std::string& id,
   Contract& c = open.book.contracts[TRY(ContractAt(open.book, id))];
   TRY(change(c, open.today));
   TRY(open.Save());
-  if (flags.json) return Dump(ContractJson(c, open.today));
+  if (flags.json()) return Dump(ContractJson(c, open.today));
   return fmt::format("{}: {}{}\n", c.id, market::NameOf(PhaseOn(c, open.today)),
                      c.events.empty() ? "" : "; " + c.events.back().what);
 }
@@ -341,7 +341,7 @@ void AddContractCommand(CLI::App& app, int& exit_status) {
           const std::string next = TRY(Swap(open.book, g->id, to, on, open.today));
           TRY(open.Save());
           const Contract& drafted = *open.book.FindContract(next);
-          if (f.json) return Dump(ContractJson(drafted, open.today));
+          if (f.json()) return Dump(ContractJson(drafted, open.today));
           return fmt::format("{}: a draft for {} {} from {} on\nsign it: weir contract sign {}\n",
                              next, drafted.quantity, to, Text(on), next);
         });

@@ -40,6 +40,13 @@ Result<Duration> DurationFlag(const std::string& what, const std::string& text) 
   return *duration;
 }
 
+Result<double> SecondsFlag(const std::string& what, const std::string& text, double otherwise) {
+  if (text.empty()) return otherwise;
+  const Duration d = TRY(DurationFlag(what, text));
+  if (d.us < 0) return Error(Code::kInvalidArgument, what + ": " + text + " is less than nothing");
+  return d.seconds();
+}
+
 Result<int64_t> BytesFlag(const std::string& what, const std::string& text) {
   const auto bytes = ParseBytes(text);
   if (!bytes) {

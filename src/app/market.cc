@@ -6,13 +6,11 @@
 #include <algorithm>
 #include <memory>
 
-#include "app/client.h"
 #include "app/setup.h"
 #include "io/clock.h"
 #include "io/files.h"
-#include "lab/blueprint/hardware.h"
 #include "lab/blueprint/suggest.h"
-#include "lab/market/messages.h"
+#include "lab/market/views.h"
 
 namespace weir::app {
 
@@ -20,44 +18,62 @@ namespace {
 constexpr int64_t kMaxBook = 256 << 20;
 
 void AddBookFlags(CLI::App& c, BookFlags& f) {
-  c.add_option("--book", f.book, "The book of offers and contracts (default: DATA/market.json)");
-  c.add_option("--data", f.data, "Data folder (default: $WEIR_DATA, else the XDG one)");
-  c.add_option("--today", f.today, "The day to reckon from, as 2027-03-01 (default: the clock's)");
-  c.add_flag("--json", f.json, "Print as JSON");
+  AddConnectionFlags(c, f.client);
+  CLI::Option* book =
+      c.add_option("--book", f.book, "A book of offers and contracts (default: DATA/market.json)");
+  c.add_flag("--lab", f.lab, "The running lab's book, not a file")->excludes(book);
+  for (const char* where : {"--url", "--key-file"})
+    if (CLI::Option* option = c.get_option_no_throw(where)) option->excludes(book);
+  c.add_flag("--json", f.client.json, "Print as JSON");
+  c.add_option("--today", f.today,
+               "The day to reckon from, as 2027-03-01 (default: the clock's; a lab's is its own)");
+}
+
+// The whole book of a running lab.
+Result<OpenBook> OpenLab(const BookFlags& flags) {
+  OpenBook out;
+  out.lab = TRY(Client::Open(flags.client));
+  const auto view = TRY(out.lab->GetAs<market::BookView>("/api/v1/book"));
+  out.book = out.before = view.book;
+  out.today = view.today;
+  const std::string folder = TRY(DataFolder(flags.client, io::ProcessEnv()));
+  TRY(io::MakeDirs(folder, 0700));
+  out.path = folder + "/lab-market";
+  return out;
 }
 }  // namespace
 
 market::AcceleratorNames OpenBook::Names() const {
-  return [known = book.accelerators](std::string_view name) -> Result<std::string> {
-    if (std::find(known.begin(), known.end(), name) != known.end()) return std::string(name);
-    auto found = blueprint::FindAccelerator(name);
-    if (!found) {
-      std::vector<std::string> names = known;
-      for (const blueprint::Accelerator& a : blueprint::AcceleratorPresets()) {
-        names.push_back(a.name);
-        names.insert(names.end(), a.aliases.begin(), a.aliases.end());
-      }
-      return Error(Code::kNotFound, fmt::format("accelerator \"{}\" is not known", name))
-          .Hint(blueprint::Suggest(name, names, "weir blueprint accelerators",
-                                   "a new one is taken with `weir offer add --new-accelerator`"));
-    }
-    return found->name;
+  return [known = book.accelerators](std::string_view name) {
+    return blueprint::AcceleratorNamed(name, known);
   };
 }
 
 Status OpenBook::Save() const {
-  return io::WriteFileAtomically(path, market::WriteBook(book), 0644);
+  if (!lab) return io::WriteFileAtomically(path, market::WriteBook(book), 0644);
+  const market::BookChange change = market::ChangeBetween(before, book);
+  if (change.offers.empty() && change.contracts.empty() && !change.rates && !change.budgets &&
+      !change.accelerators)
+    return {};
+  const auto done = lab->Ask("PUT", "/api/v1/book", wire::ToText(change));
+  if (!done && done.error().code() == Code::kTooLarge)
+    return Error(done.error()).Hint("say it in parts: a table of some thousand rows at a time");
+  if (!done) return done.error();
+  return {};
 }
 
 Result<OpenBook> Open(const BookFlags& flags) {
+  if (flags.lab || !flags.client.url.empty() || !flags.client.key_file.empty()) {
+    OpenBook out = TRY(OpenLab(flags));
+    if (!flags.today.empty()) out.today = TRY(market::ParseDate(flags.today, "--today"));
+    return out;
+  }
   OpenBook out;
   out.today = flags.today.empty() ? market::Date::Of(io::RealClock().Now())
                                   : TRY(market::ParseDate(flags.today, "--today"));
   out.path = flags.book;
   if (out.path.empty()) {
-    ClientFlags client;
-    client.data = flags.data;
-    const std::string folder = TRY(DataFolder(client, io::ProcessEnv()));
+    const std::string folder = TRY(DataFolder(flags.client, io::ProcessEnv()));
     TRY(io::MakeDirs(folder, 0700));
     out.path = folder + "/market.json";
   }

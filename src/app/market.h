@@ -2,8 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
+#include "app/client.h"
 #include "base/result.h"
 #include "lab/market/book.h"
 
@@ -15,21 +17,27 @@ namespace weir::app {
 
 struct BookFlags {
   std::string book;   // --book; empty: market.json in the data folder
-  std::string data;   // --data
   std::string today;  // --today; empty: by the clock
-  bool json = false;
+  bool lab = false;   // --lab, or a flag that says where it is: the running lab's book
+  ClientFlags client;
+  bool json() const { return client.json; }
 };
 
 struct OpenBook {
   market::Book book;
-  std::string path;
+  std::string path;  // of the file; of a lab's book: where what lies beside a book is kept
   market::Date today;
+  std::optional<Client> lab;
 
   // Canonical names: the book's own, then the blueprint's.
   market::AcceleratorNames Names() const;
+  // Of a lab's book what was changed is sent, in one piece; kFailedPrecondition when somebody else
+  // changed it meanwhile.
   Status Save() const;
+
+  market::Book before;  // a lab's, as it was read
 };
-// An absent book is an empty one: it is written by the first change.
+// An absent file is an empty book: it is written by the first change.
 Result<OpenBook> Open(const BookFlags& flags);
 
 // A leaf below `group` with the book's flags; what `run` returns is printed.

@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/client_commands.h"
 #include "app/commands.h"
 #include "app/market.h"
 #include "app/table.h"
@@ -100,7 +101,7 @@ Result<std::string> Add(const BookFlags& flags, const std::map<std::string, std:
   offer.source = "weir offer add";
   const Put put = TRY(PutOffer(open.book, std::move(offer), open.today));
   TRY(open.Save());
-  return PutText(put, flags.json);
+  return PutText(put, flags.json());
 }
 
 struct ImportFlags {
@@ -141,7 +142,7 @@ Result<std::string> Import(const BookFlags& flags, const ImportFlags& f) {
         .Hint("mend them, or import the others with --skip-bad");
   }
   TRY(open.Save());
-  if (flags.json) {
+  if (flags.json()) {
     Json bad = Json::array();
     for (const RowProblem& p : read.problems)
       bad.push_back({{"line", p.line}, {"what", p.what}, {"hint", p.hint}});
@@ -213,7 +214,7 @@ Result<std::string> List(const BookFlags& flags, const Choice& choice, bool csv)
     for (const Offer* o : offers) copies.push_back(*o);
     return WriteOffers(copies);
   }
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (const Offer* o : offers) items.push_back(OfferJson(*o, open.today));
     return Dump({{"items", items}});
@@ -308,27 +309,16 @@ struct Worth {
   std::string layout;
 };
 
-Result<double> SecondsOf(const std::string& text, const char* flag) {
-  if (text.empty()) return 0.0;
-  const auto d = ParseDuration(text);
-  if (!d)
-    return Error(Code::kInvalidArgument, fmt::format("{}: \"{}\" is no duration", flag, text))
-        .Hint("write one such as 500ms or 2s");
-  return d->seconds();
-}
-
-// A job over all of the offer whose state fills this share of the memory, where no model is named.
-constexpr double kStateOfMemory = 0.6;
-constexpr double kBytesPerParameter = 14;  // weights, master weights and moments: goodput.h
-
 class Appraiser {
  public:
   static Result<Appraiser> Make(const OpenBook& open, const WorthFlags& f) {
     Appraiser a(open, f);
     a.use_ = static_cast<double>(TRY(ParseShare(f.use, "--use"))) / 1e6;
     a.capital_ = static_cast<double>(TRY(ParseShare(f.capital, "--capital"))) / 1e6;
-    if (!f.prior_late.empty()) a.prior_late_ = TRY(SecondsOf(f.prior_late, "--late"))
-    / 86400;
+    if (!f.prior_late.empty()) {
+      const double seconds = TRY(SecondsFlag("--late", f.prior_late, 0));
+      a.prior_late_ = seconds / 86400;
+    }
     if (!f.energy.empty()) {
       const auto amount = ParseAmount(f.energy);
       if (!amount || amount->micro < 0)
@@ -340,46 +330,30 @@ class Appraiser {
       const Price p = TRY(ParsePrice(f.bridge, "--bridge"));
       a.bridge_ = TRY(InBookCurrency(open.book, p.amount, p.currency));
     }
-    if (!f.model.empty())
-      a.shape_ = f.model.ends_with(".toml")
-          ? TRY(blueprint::ParseModelToml(TRY(io::ReadFile(f.model, 1 << 20)), f.model))
-                     : TRY(blueprint::FindModel(f.model));
-                     a.tokens_ = f.tokens.empty()
-                                     ? 1e12
-                                     : TRY(blueprint::ParseQuantity(
-                                           f.tokens, blueprint::Dimension::kTokens, "--tokens"));
-                     a.targets_ = {
-                       TRY(SecondsOf(f.ttft, "--ttft")),
-                       TRY(SecondsOf(f.tpot, "--tpot"))
-                     };
-                     if (f.serve && !a.shape_)
-                       return Error(Code::kInvalidArgument, "--serve needs a --model")
-                           .Hint("name one: `weir blueprint models`");
-                     return a;
+    if (!f.model.empty()) a.shape_ = TRY(ShapeOf(f.model));
+    if (!f.tokens.empty())
+      a.tokens_ =
+          TRY(blueprint::ParseQuantity(f.tokens, blueprint::Dimension::kTokens, "--tokens"));
+    a.targets_.ttft_s = TRY(SecondsFlag("--ttft", f.ttft, 0));
+    a.targets_.tpot_s = TRY(SecondsFlag("--tpot", f.tpot, 0));
+    if (f.serve && !a.shape_)
+      return Error(Code::kInvalidArgument, "--serve needs a --model")
+          .Hint("name one: `weir blueprint models`");
+    return a;
   }
 
   Result<Worth> Of(const Offer& o) const {
     Worth w;
     w.offer = &o;
-    w.to_book = TRY(InBookCurrency(open_.book, {1'000'000}, o.terms.currency))
-    .units();
+    const Money one = TRY(InBookCurrency(open_.book, {kWhole}, o.terms.currency));
+    w.to_book = one.units();
     Assumptions a;
     a.signed_on = open_.today;
     a.quantity = f_.quantity;
-    if (a.quantity > 0 && (a.quantity < o.terms.smallest() ||
-                           (o.terms.quantity > 0 && a.quantity > o.terms.quantity)))
-      return Error(Code::kInvalidArgument,
-                   fmt::format("{} accelerators cannot be had of {}: it offers {} in lots of {}",
-                               a.quantity, o.id, QuantityText(o.terms), o.terms.lot))
-          .Hint("leave --quantity out, or name the offers to compare");
     a.months = f_.months;
     a.use = use_;
     a.capital_rate = capital_;
-    const bool reserved = o.terms.capacity == Capacity::kReserved;
-    if (reserved)
-      a.days_late = ExpectedDaysLate(open_.book, o.provider, prior_late_.value_or(14), open_.today);
-    else
-      a.days_late = prior_late_.value_or(0);
+    a.days_late = DaysLate(o);
     w.days_late = a.days_late;
     if (a.days_late > 0) Bridge(o, a, w);
     const auto accelerator = blueprint::FindAccelerator(o.terms.accelerator);
@@ -404,6 +378,17 @@ class Appraiser {
 
  private:
   Appraiser(const OpenBook& open, const WorthFlags& f) : open_(open), f_(f) {}
+
+  static Result<blueprint::ModelShape> ShapeOf(const std::string& model) {
+    if (!model.ends_with(".toml")) return blueprint::FindModel(model);
+    return blueprint::ParseModelToml(TRY(io::ReadFile(model, 1 << 20)), model);
+  }
+
+  double DaysLate(const Offer& o) const {
+    if (!prior_late_) return UsualDaysLate(open_.book, o, open_.today);
+    if (o.terms.capacity != Capacity::kReserved) return *prior_late_;
+    return ExpectedDaysLate(open_.book, o.provider, *prior_late_, open_.today);
+  }
 
   void Bridge(const Offer& o, Assumptions& a, Worth& w) const {
     std::optional<Money> price = bridge_;
@@ -430,12 +415,10 @@ class Appraiser {
     q.reliability.failures_per_1000_node_days = f_.failures;
     q.site.price_per_accelerator_hour = dollars_per_hour;
     const blueprint::Calibration& c = blueprint::BuiltinCalibration();
-    if (!shape_ || f_.serve) {
-      const double parameters =
-          accelerator.memory_bytes * count * kStateOfMemory / kBytesPerParameter;
-      w.goodput = blueprint::GoodputOf(q.cluster, parameters, q.reliability).share();
+    if (!shape_) {
+      w.goodput = blueprint::GoodputOfFullJob(q.cluster, q.reliability).share();
+      return;
     }
-    if (!shape_) return;
     if (f_.serve) {
       blueprint::ServeQuestion s;
       s.shape = *shape_;
@@ -552,7 +535,7 @@ Result<std::string> Compare(const BookFlags& flags, const Choice& choice, const 
     return a.e.rate * a.to_book < b.e.rate * b.to_book;
   });
   const size_t shown = std::min(top, worths.size());
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (size_t i = 0; i < shown; ++i) {
       Json j = WorthJson(worths[i]);
@@ -616,7 +599,7 @@ Result<std::string> EvaluateOne(const BookFlags& flags, const std::string& id,
   const Offer& o = open.book.offers[TRY(OfferAt(open.book, id))];
   const Appraiser appraiser = TRY(Appraiser::Make(open, f));
   const Worth w = TRY(appraiser.Of(o));
-  if (flags.json) {
+  if (flags.json()) {
     Json j = WorthJson(w);
     j["terms"] = OfferJson(o, open.today);
     return Dump(j);
@@ -676,7 +659,7 @@ Result<std::string> AcceptOne(const BookFlags& flags, const std::string& id, int
   const std::string contract = TRY(Accept(open.book, id, quantity, site, open.today));
   TRY(open.Save());
   const Contract& c = *open.book.FindContract(contract);
-  if (flags.json) return Dump(Json::parse(wire::ToText(c)));
+  if (flags.json()) return Dump(Json::parse(wire::ToText(c)));
   return fmt::format(
       "{}: a draft for {} {}, {} owed over its term\nsign it: weir contract sign {}\n", contract,
       c.quantity, c.terms.accelerator,
@@ -688,7 +671,7 @@ Result<std::string> DeclineOne(const BookFlags& flags, const std::string& id,
   OpenBook open = TRY(Open(flags));
   TRY(Decline(open.book, id, why, open.today));
   TRY(open.Save());
-  if (flags.json) return Dump(OfferJson(*open.book.FindOffer(id), open.today));
+  if (flags.json()) return Dump(OfferJson(*open.book.FindOffer(id), open.today));
   return fmt::format("{}: declined\n", id);
 }
 

@@ -7,7 +7,9 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/client.h"
 #include "app/commands.h"
+#include "app/plan_lab.h"
 #include "app/plan_print.h"
 #include "app/setup.h"
 #include "io/clock.h"
@@ -31,7 +33,8 @@ struct Flags {
   int scenarios = 0, unseen = 1000, replications = 2;
   int64_t seed = -1;
   double gap = 0.5, seconds = 300;
-  bool json = false, prove = false, no_stress = false, quick = false;
+  bool prove = false, no_stress = false, quick = false, to_lab = false;
+  ClientFlags client;
 };
 struct LevelFlags {
   std::string history, column = "served", from, to;
@@ -67,73 +70,71 @@ plan::Known KnownThings() {
   return k;
 }
 
+// A commitment of an earlier plan as a contract in force.
+Result<plan::Holding> HoldingOf(const wire::PlanCommitment& c, const std::string& path,
+                                plan::Beliefs* b) {
+  const plan::Problem& p = b->problem;
+  plan::Holding h;
+  h.name = c.name;
+  h.where = path;
+  h.provider = c.provider;
+  h.provider_index = plan::ProviderNamed(b, c.provider);
+  h.pool = -1;
+  for (size_t k = 0; k < p.pools.size(); ++k)
+    if (p.pools[k].name == c.pool) h.pool = static_cast<int>(k);
+  if (h.pool < 0)
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{}: commitment {} is of pool {}, which the plan file has not", path,
+                             c.name, c.pool));
+  h.accelerators = c.accelerators;
+  h.price_usd_h = c.price_usd_h;
+  const plan::Month start = TRY(plan::ParseMonth(c.start, path + ": " + c.name + ": start"));
+  const plan::Month end = TRY(plan::ParseMonth(c.end, path + ": " + c.name + ": end"));
+  h.start = start - p.start;
+  h.end = end - p.start;
+  h.ramp = c.ramp;
+  if (h.accelerators < 0 || h.price_usd_h < 0 || h.end <= h.start || h.ramp.empty())
+    return Error(Code::kInvalidArgument,
+                 fmt::format("{}: commitment {} is not possible", path, c.name));
+  // What was prepaid is used up evenly over the term.
+  const double left = static_cast<double>(h.end - std::max(0, h.start)) / (h.end - h.start);
+  h.prepaid_usd = static_cast<double>(c.prepaid_microusd) / 1e6 * left;
+  return h;
+}
+
 // The commitments of an earlier plan that have been signed by now become contracts in force.
 Status TakeCommitments(const std::string& path, plan::Beliefs* b) {
-  const std::string text = TRY(io::ReadFile(path, kMostBytes));
+  const auto read = wire::FromText<wire::PlanDoc>(TRY(io::ReadFile(path, kMostBytes)));
   const auto wrong = [&](const std::string& why) {
     return Error(Code::kInvalidArgument, fmt::format("{}: {}", path, why))
         .Hint("give the plan.json that an earlier `weir plan --out` wrote");
   };
-  const auto j = nlohmann::json::parse(text, nullptr, false);
-  if (j.is_discarded() || !j.is_object() || j.value("weir_plan", 0) != 1)
-    return wrong("no plan of weir");
+  if (!read) return wrong(read.error().message());
+  if (read->weir_plan != 1) return wrong("no plan of weir");
   plan::Problem& p = b->problem;
   int taken = 0, open = 0;
-  try {
-    const plan::Month then =
-        TRY(plan::ParseMonth(j.at("start").get<std::string>(), path + ": start"));
-    if (p.start < then)
-      return wrong(fmt::format("it begins in {}, after this plan", plan::MonthText(then)));
-    if (!j.contains("commitments")) return {};
-    for (const auto& c : j.at("commitments")) {
-      const std::string name = c.at("name").get<std::string>();
-      const plan::Month signed_in =
-          TRY(plan::ParseMonth(c.at("signed").get<std::string>(), path + ": " + name));
-      if (signed_in >= p.start && signed_in > then) {
-        ++open;  // not signed yet: decided anew
-        continue;
-      }
-      plan::Holding h;
-      h.name = name;
-      h.where = path;
-      bool known = false;
-      for (const plan::Holding& other : p.holdings) known = known || other.name == name;
-      if (known) continue;  // the plan file knows better how it stands
-      h.provider = c.at("provider").get<std::string>();
-      h.provider_index = plan::ProviderNamed(b, h.provider);
-      const std::string pool = c.at("pool").get<std::string>();
-      h.pool = -1;
-      for (size_t k = 0; k < p.pools.size(); ++k)
-        if (p.pools[k].name == pool) h.pool = static_cast<int>(k);
-      if (h.pool < 0)
-        return wrong(
-            fmt::format("commitment {} is of pool {}, which the plan file has not", name, pool));
-      h.accelerators = c.at("accelerators").get<double>();
-      h.price_usd_h = c.at("price_usd_h").get<double>();
-      h.start = TRY(plan::ParseMonth(c.at("start").get<std::string>(), path))
-      -p.start;
-      h.end = TRY(plan::ParseMonth(c.at("end").get<std::string>(), path))
-      -p.start;
-      h.ramp = c.at("ramp").get<std::vector<double>>();
-      if (h.end <= 0) continue;  // over
-      if (h.accelerators < 0 || h.price_usd_h < 0 || h.end <= h.start || h.ramp.empty())
-        return wrong(fmt::format("commitment {} is not possible", name));
-      // What was prepaid is used up evenly over the term.
-      const double prepaid = c.at("prepaid_microusd").get<double>() / 1e6;
-      const double left = static_cast<double>(h.end - std::max(0, h.start)) / (h.end - h.start);
-      h.prepaid_usd = prepaid * left;
-      // A part of the offer is gone with it.
-      const std::string offer = c.value("offer", "");
-      for (plan::Offer& o : p.offers)
-        if (o.name == offer) {
-          o.max_lots -= static_cast<int>(c.value("lots", 0.0) + 0.5);
-          o.min_lots = std::min(o.min_lots, std::max(0, o.max_lots));
-        }
-      p.holdings.push_back(std::move(h));
-      ++taken;
+  const plan::Month then = TRY(plan::ParseMonth(read->start, path + ": start"));
+  if (p.start < then)
+    return wrong(fmt::format("it begins in {}, after this plan", plan::MonthText(then)));
+  for (const wire::PlanCommitment& c : read->commitments) {
+    const plan::Month signed_in = TRY(plan::ParseMonth(c.signed_in, path + ": " + c.name));
+    if (signed_in >= p.start && signed_in > then) {
+      ++open;  // not signed yet: decided anew
+      continue;
     }
-  } catch (const nlohmann::json::exception& e) {
-    return wrong(e.what());
+    bool known = false;
+    for (const plan::Holding& other : p.holdings) known = known || other.name == c.name;
+    if (known) continue;  // the plan file knows better how it stands
+    plan::Holding h = TRY(HoldingOf(c, path, b));
+    if (h.end <= 0) continue;  // over
+    // A part of the offer is gone with it.
+    for (plan::Offer& o : p.offers)
+      if (o.name == c.offer) {
+        o.max_lots -= static_cast<int>(c.lots + 0.5);
+        o.min_lots = std::min(o.min_lots, std::max(0, o.max_lots));
+      }
+    p.holdings.push_back(std::move(h));
+    ++taken;
   }
   for (plan::Offer& o : p.offers)
     if (o.max_lots < 1) {  // all of it is signed
@@ -152,9 +153,14 @@ Result<int> MakePlan(const Flags& f) {
         .Hint("weir plan FILE.toml; docs/plan.md has one to begin with");
   const std::filesystem::path folder = std::filesystem::path(f.file).parent_path();
   const std::string toml = TRY(io::ReadFile(f.file, kMostBytes));
+  LabTables lab(f.client, toml, f.file);
   plan::Beliefs b = TRY(plan::ReadBeliefs(
-      toml, f.file, [&](const std::string& path) { return ReadText((folder / path).string()); },
+      toml, f.file,
+      [&](const std::string& path) {
+        return LabTables::IsOfLab(path) ? lab.Read(path) : ReadText((folder / path).string());
+      },
       KnownThings()));
+  b.notes.insert(b.notes.end(), lab.notes().begin(), lab.notes().end());
   if (f.scenarios > 0) b.scenarios = f.scenarios;
   if (f.seed >= 0) b.seed = static_cast<uint64_t>(f.seed);
   if (!f.from.empty()) TRY(TakeCommitments(f.from, &b));
@@ -172,19 +178,20 @@ Result<int> MakePlan(const Flags& f) {
   options.stress = !f.no_stress && !f.quick;
   if (f.quick) options.most_resolves = 0;
   const plan::PlanAnswer answer = TRY(plan::MakePlan(std::move(b), options));
+  const std::string title = std::filesystem::path(f.file).stem().string();
+  const wire::PlanDoc doc = PlanDocOf(answer, title);
   if (!f.out.empty()) {
     TRY(io::MakeDirs(f.out, 0755));
-    TRY(io::WriteFileAtomically(f.out + "/plan.json", PlanJson(answer), 0644));
-    TRY(io::WriteFileAtomically(f.out + "/plan.html",
-                                PlanPage(answer, std::filesystem::path(f.file).stem().string()),
-                                0644));
+    TRY(io::WriteFileAtomically(f.out + "/plan.json", PlanJson(doc), 0644));
+    TRY(io::WriteFileAtomically(f.out + "/plan.html", PlanPage(answer, title), 0644));
   }
-  if (f.json) {
-    fmt::print("{}", PlanJson(answer));
-  } else {
-    fmt::print("{}", PlanText(answer));
-    if (!f.out.empty())
-      fmt::print("\nthe page: {0}/plan.html; to go on from it: {0}/plan.json\n", f.out);
+  fmt::print("{}", f.client.json ? PlanJson(doc) : PlanText(answer));
+  if (!f.out.empty() && !f.client.json)
+    fmt::print("\nthe page: {0}/plan.html; to go on from it: {0}/plan.json\n", f.out);
+  if (f.to_lab) {
+    const Client client = TRY(Client::Open(f.client));
+    TRY(client.Ask("PUT", "/api/v1/plan", wire::ToText(doc)));
+    if (!f.client.json) fmt::print("the lab holds it: {}/plan\n", client.url());
   }
   return 0;
 }
@@ -297,11 +304,15 @@ void AddPlanCommand(CLI::App& app, int& exit_status) {
   command->add_flag("--no-stress", f->no_stress, "Leave out what would break the plan");
   command->add_flag("--quick", f->quick,
                     "The decisions and duals only: no re-solves, stress or interval");
-  command->add_flag("--json", f->json, "Print as JSON");
+  command->add_flag("--to-lab", f->to_lab,
+                    "Have the running lab hold it: its dashboard shows the newest");
+  command->add_flag("--json", f->client.json, "Print as JSON");
+  AddConnectionFlags(*command, f->client);
   command->footer(
       "Examples:\n"
       "  weir plan examples/plan/three-offers.toml --out plan\n"
       "  weir plan next-quarter.toml --from plan/plan.json --out plan-q2\n"
+      "  weir plan from-the-lab.toml --to-lab\n"
       "  weir plan newsvendor --history usage.csv --premium 2.1\n"
       "docs/plan.md has the file's fields; docs/guides/three-offers.md a worked example.");
   command->require_subcommand(0, 1);

@@ -2,15 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "app/table.h"
 
 namespace weir::app {
 
 using namespace plan;
-using Json = nlohmann::ordered_json;
 
 namespace {
 
@@ -130,109 +129,140 @@ std::string PlanText(const PlanAnswer& a) {
   return out;
 }
 
-std::string PlanJson(const PlanAnswer& a) {
+namespace {
+
+wire::PlanOffer OfferDoc(const PlanAnswer& a, const OfferAdvice& o) {
   const Problem& p = a.problem;
-  Json j = {{"weir_plan", 1},     {"start", MonthText(p.start)},
-            {"months", p.months}, {"futures", a.futures},
-            {"unseen", a.unseen}, {"risk", p.risk},
-            {"tail", p.tail},     {"money", "micro-USD, discounted to the start"}};
-  j["proof"] = {{"objective_microusd", MicroUsdOf(a.solution.objective)},
-                {"bound_microusd", MicroUsdOf(a.solution.bound)},
-                {"gap", a.solution.gap()},
-                {"rounds", a.solution.rounds},
-                {"by_cbc", a.solution.proven_by_cbc},
-                {"least_floor_missed_h", a.solution.least_floor_missed},
-                {"floor_missed_h", a.solution.floor_missed}};
-  if (a.gap_asked)
-    j["proof"]["sample_gap_95_microusd"] = {MicroUsdOf(a.gap_low_usd), MicroUsdOf(a.gap_high_usd)};
-  for (const OfferAdvice& o : a.offers) {
-    const Offer& offer = p.offers[static_cast<size_t>(o.offer)];
-    Json e = {{"offer", offer.name},
-              {"provider", offer.provider},
-              {"pool", p.pools[static_cast<size_t>(offer.pool)].name},
-              {"decision", o.action},
-              {"accelerators", o.accelerators},
-              {"ask_usd_h", o.ask_usd_h},
-              {"walk_away_usd_h", o.walk_away_usd_h},
-              {"walk_away_accelerators", o.quantity},
-              {"indispensable", o.indispensable},
-              {"worth_microusd", MicroUsdOf(o.worth_usd)},
-              {"flips_with", o.flip}};
-    if (o.sign_by >= 0) e["sign_by"] = MonthText(p.start + o.sign_by);
-    j["offers"].push_back(std::move(e));
-  }
-  // Where the contracts stand after this plan: what --from reads.
+  const Offer& offer = p.offers[static_cast<size_t>(o.offer)];
+  wire::PlanOffer e;
+  e.offer = offer.name;
+  e.provider = offer.provider;
+  e.pool = p.pools[static_cast<size_t>(offer.pool)].name;
+  e.decision = o.action;
+  e.accelerators = o.accelerators;
+  if (!o.lots.empty()) e.from = Lots(a, o);
+  e.ask_usd_h = o.ask_usd_h;
+  e.walk_away_usd_h = o.walk_away_usd_h;
+  e.walk_away_accelerators = o.quantity;
+  e.indispensable = o.indispensable;
+  e.worth_microusd = MicroUsdOf(o.worth_usd);
+  e.flips_with = o.flip;
+  if (o.sign_by >= 0) e.sign_by = When(p, o.sign_by);
+  return e;
+}
+
+// Where the contracts stand after this plan: what --from reads.
+std::vector<wire::PlanCommitment> CommitmentDocs(const PlanAnswer& a) {
+  const Problem& p = a.problem;
+  std::vector<wire::PlanCommitment> out;
   for (const Holding& h : p.holdings)
-    j["commitments"].push_back({{"name", h.name},
-                                {"provider", h.provider},
-                                {"pool", p.pools[static_cast<size_t>(h.pool)].name},
-                                {"accelerators", h.accelerators},
-                                {"price_usd_h", h.price_usd_h},
-                                {"start", MonthText(p.start + h.start)},
-                                {"end", MonthText(p.start + h.end)},
-                                {"ramp", h.ramp},
-                                {"prepaid_microusd", MicroUsdOf(h.prepaid_usd)},
-                                {"signed", MonthText(p.start)}});
+    out.push_back({.name = h.name,
+                   .provider = h.provider,
+                   .pool = p.pools[static_cast<size_t>(h.pool)].name,
+                   .accelerators = h.accelerators,
+                   .price_usd_h = h.price_usd_h,
+                   .start = When(p, h.start),
+                   .end = When(p, h.end),
+                   .ramp = h.ramp,
+                   .prepaid_microusd = MicroUsdOf(h.prepaid_usd),
+                   .signed_in = MonthText(p.start)});
   for (const OfferAdvice& o : a.offers) {
     const Offer& offer = p.offers[static_cast<size_t>(o.offer)];
     for (const Signed& x : o.lots) {
       double prepaid = 0;
       for (const double v : PromisedPrepaid(p, x.block)) prepaid = std::max(prepaid, v);
-      j["commitments"].push_back(
-          {{"name", fmt::format("{} from {}", offer.name, MonthText(p.start + x.block.start))},
-           {"offer", offer.name},
-           {"lots", x.lots},
-           {"provider", offer.provider},
-           {"pool", p.pools[static_cast<size_t>(offer.pool)].name},
-           {"accelerators", x.lots * offer.lot},
-           {"price_usd_h", offer.price_usd_h},
-           {"start", MonthText(p.start + x.block.start)},
-           {"end", MonthText(p.start + x.block.start + offer.term_months)},
-           {"ramp", offer.ramp},
-           {"prepaid_microusd", MicroUsdOf(prepaid * x.lots)},
-           {"signed", MonthText(p.start + std::max(0, x.block.start - offer.lead_months))}});
+      out.push_back({.name = fmt::format("{} from {}", offer.name, When(p, x.block.start)),
+                     .offer = offer.name,
+                     .lots = x.lots,
+                     .provider = offer.provider,
+                     .pool = p.pools[static_cast<size_t>(offer.pool)].name,
+                     .accelerators = x.lots * offer.lot,
+                     .price_usd_h = offer.price_usd_h,
+                     .start = When(p, x.block.start),
+                     .end = When(p, x.block.start + offer.term_months),
+                     .ramp = offer.ramp,
+                     .prepaid_microusd = MicroUsdOf(prepaid * x.lots),
+                     .signed_in = When(p, std::max(0, x.block.start - offer.lead_months))});
     }
   }
-  j["lapsing"] = a.lapsing;
-  for (const Rival& r : a.rivals) {
-    const Verdict& v = r.verdict;
-    Json e = {{"name", r.name},
-              {"mean_microusd", MicroUsdOf(v.mean)},
-              {"cvar_microusd", MicroUsdOf(v.cvar)},
-              {"committed_microusd", MicroUsdOf(v.committed)},
-              {"on_demand_microusd", MicroUsdOf(v.on_demand)},
-              {"spot_microusd", MicroUsdOf(v.spot)},
-              {"not_done_microusd", MicroUsdOf(v.lost)},
-              {"floor_missed_h", v.floor_missed},
-              {"research_missed", v.research_missed()},
-              {"product_missed", v.product_missed()}};
-    if (r.name == "plan")
-      for (const auto& [name, cls] : {std::pair{"research", 0}, std::pair{"product", 1}})
-        for (int t = 0; t < p.months; ++t)
-          e["by_month"][name].push_back(
-              {{"month", MonthText(p.start + t)},
-               {"asked", v.asked[static_cast<size_t>(cls)][static_cast<size_t>(t)]},
-               {"missed", v.missed[static_cast<size_t>(cls)][static_cast<size_t>(t)]}});
-    j["unseen_futures"].push_back(std::move(e));
-  }
+  return out;
+}
+
+wire::PlanRival RivalDoc(const PlanAnswer& a, const Rival& r) {
+  constexpr size_t kQuantiles = 50;
+  const Verdict& v = r.verdict;
+  wire::PlanRival e;
+  e.name = r.name;
+  e.what = r.what;
+  e.mean_microusd = MicroUsdOf(v.mean);
+  e.cvar_microusd = MicroUsdOf(v.cvar);
+  e.committed_microusd = MicroUsdOf(v.committed);
+  e.on_demand_microusd = MicroUsdOf(v.on_demand);
+  e.spot_microusd = MicroUsdOf(v.spot);
+  e.not_done_microusd = MicroUsdOf(v.lost);
+  e.floor_missed_h = v.floor_missed;
+  e.research_missed = v.research_missed();
+  e.product_missed = v.product_missed();
+  std::vector<double> sorted = v.cost;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t q = 0; q <= kQuantiles && !sorted.empty(); ++q)
+    e.cost_quantiles_microusd.push_back(MicroUsdOf(sorted[q * (sorted.size() - 1) / kQuantiles]));
+  if (r.name != "plan") return e;
+  auto& months = e.by_month.emplace();
+  for (const auto& [name, cls] : {std::pair{"research", 0}, std::pair{"product", 1}})
+    for (size_t t = 0; t < v.asked[static_cast<size_t>(cls)].size(); ++t)
+      months[name].push_back({When(a.problem, static_cast<int>(t)),
+                              v.asked[static_cast<size_t>(cls)][t],
+                              v.missed[static_cast<size_t>(cls)][t]});
+  return e;
+}
+
+}  // namespace
+
+wire::PlanDoc PlanDocOf(const PlanAnswer& a, const std::string& title) {
+  const Problem& p = a.problem;
+  wire::PlanDoc doc;
+  doc.weir_plan = 1;
+  doc.title = title;
+  doc.start = MonthText(p.start);
+  doc.months = p.months;
+  doc.futures = a.futures;
+  doc.unseen = a.unseen;
+  doc.risk = p.risk;
+  doc.tail = p.tail;
+  doc.money = "micro-USD, discounted to the start";
+  doc.proof = {.objective_microusd = MicroUsdOf(a.solution.objective),
+               .bound_microusd = MicroUsdOf(a.solution.bound),
+               .gap = a.solution.gap(),
+               .rounds = a.solution.rounds,
+               .by_cbc = a.solution.proven_by_cbc,
+               .least_floor_missed_h = a.solution.least_floor_missed,
+               .floor_missed_h = a.solution.floor_missed};
+  if (a.gap_asked)
+    doc.proof.sample_gap_95_microusd = {MicroUsdOf(a.gap_low_usd), MicroUsdOf(a.gap_high_usd)};
+  for (const OfferAdvice& o : a.offers) doc.offers.push_back(OfferDoc(a, o));
+  doc.commitments = CommitmentDocs(a);
+  doc.lapsing = a.lapsing;
+  for (const Rival& r : a.rivals) doc.unseen_futures.push_back(RivalDoc(a, r));
   for (const FactorAdvice& f : a.factors)
-    j["bets"].push_back({{"what", f.name},
-                         {"mean", f.mean},
-                         {"in_tail", f.in_tail},
-                         {"explains", f.explains},
-                         {"one_sd_microusd", MicroUsdOf(f.per_sd_usd)}});
+    doc.bets.push_back({f.name, f.mean, f.in_tail, f.explains, MicroUsdOf(f.per_sd_usd)});
   for (const Stress& s : a.stresses)
-    j["stress"].push_back({{"what", s.what},
-                           {"mean_microusd", MicroUsdOf(s.mean)},
-                           {"research_missed", s.research_missed},
-                           {"product_missed", s.product_missed},
-                           {"regret_microusd", MicroUsdOf(s.regret)}});
-  for (const LimitRow& l : a.binding)
-    j["limits"].push_back({{"what", l.what}, {"one_percent_saves_microusd", MicroUsdOf(l.price)}});
+    doc.stress.push_back(
+        {s.what, MicroUsdOf(s.mean), s.research_missed, s.product_missed, MicroUsdOf(s.regret)});
+  for (const LimitRow& l : a.binding) doc.limits.push_back({l.what, MicroUsdOf(l.price)});
   for (const auto& [name, spend] : a.spend_by_provider)
-    j["committed_by_provider"].push_back({{"provider", name}, {"microusd", MicroUsdOf(spend)}});
-  j["notes"] = a.notes;
-  return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+    doc.committed_by_provider.push_back({name, MicroUsdOf(spend)});
+  for (const PlanAnswer::Ladder& l : a.ladders) {
+    wire::PlanLadder ladder{l.title, l.p10, l.p50, l.p90, {}};
+    for (const auto& [name, work] : l.steps) ladder.steps.push_back({name, work});
+    doc.ladders.push_back(std::move(ladder));
+  }
+  doc.notes = a.notes;
+  return doc;
+}
+
+std::string PlanJson(const wire::PlanDoc& doc) {
+  return wire::ToJson(doc).dump(2, ' ', false, wire::Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace weir::app

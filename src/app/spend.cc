@@ -13,6 +13,7 @@
 #include "lab/market/import.h"
 #include "lab/market/ledger.h"
 #include "lab/market/messages.h"
+#include "lab/market/views.h"
 
 namespace weir::app {
 
@@ -108,7 +109,7 @@ Result<std::string> Import(const BookFlags& flags, const std::string& file, bool
   }
   all.Append(t);
   TRY(io::WriteFileAtomically(path, all.ToCsv(), 0644));
-  if (flags.json) return Dump({{"imported", t.size()}, {"rows", all.size()}, {"file", path}});
+  if (flags.json()) return Dump({{"imported", t.size()}, {"rows", all.size()}, {"file", path}});
   return fmt::format("{} rows imported; {} in {}\n", t.size(), all.size(), path);
 }
 
@@ -117,27 +118,32 @@ struct LedgerFlags {
 };
 void AddLedgerFlags(CLI::App& c, LedgerFlags& f) {
   c.add_option("--leases", f.leases,
-               "CSV: lease, team, slots, from, to; and accelerator, site, holder, loan, lenders")
-      ->required();
+               "CSV: lease, team, slots, from, to; and accelerator, site, holder, loan, lenders "
+               "(with --lab: those of its journal)");
   c.add_option("--from", f.from, "First month, as 2027-01 (default: that of the first contract)");
   c.add_option("--to", f.to, "Last month (default: this one)");
 }
 Result<Ledger> LedgerOf(const OpenBook& open, const LedgerFlags& f) {
-  const UseTable uses =
-      TRY(ReadUses(TRY(io::ReadFile(f.leases, kMaxTable)), f.leases, open.Names()));
-  Date earliest = open.today;
-  for (const Contract& c : open.book.contracts)
-    if (c.signed_on.is_set()) earliest = std::min(earliest, c.signed_on);
   const int to = f.to.empty() ? MonthOf(open.today) : TRY(ParseMonth(f.to, "--to"));
-  const int from =
-      f.from.empty() ? std::min(to, MonthOf(earliest)) : TRY(ParseMonth(f.from, "--from"));
-  return MakeLedger(open.book, uses.uses, uses.shares, from, to, open.today);
+  const int from = f.from.empty() ? std::min(to, FirstMonth(open.book, open.today))
+                                  : TRY(ParseMonth(f.from, "--from"));
+  if (!f.leases.empty()) {
+    const UseTable uses =
+        TRY(ReadUses(TRY(io::ReadFile(f.leases, kMaxTable)), f.leases, open.Names()));
+    return MakeLedger(open.book, uses.uses, uses.shares, from, to, open.today);
+  }
+  if (!open.lab)
+    return Error(Code::kInvalidArgument, "--leases is missing: who used what")
+        .Hint("name a table of leases, or take those of a running lab with --lab");
+  auto view = TRY(open.lab->GetAs<LedgerView>(
+      fmt::format("/api/v1/spend?from={}&to={}", MonthText(from), MonthText(to))));
+  return std::move(view.ledger);
 }
 
 Result<std::string> ShowLedger(const BookFlags& flags, const LedgerFlags& f) {
   const OpenBook open = TRY(Open(flags));
   const Ledger l = TRY(LedgerOf(open, f));
-  if (flags.json) {
+  if (flags.json()) {
     Json entries = Json::array(), months = Json::array(), loans = Json::array();
     for (const Entry& e : l.entries)
       entries.push_back({{"month", MonthText(e.month)},
@@ -195,7 +201,7 @@ Result<std::string> ShowLedger(const BookFlags& flags, const LedgerFlags& f) {
   if (l.uncovered_slot_seconds > 0)
     out += fmt::format(
         "\n{} slot-hours ran beyond what any contract provided: they cost nothing "
-        "here; see that --leases names sites and accelerators of the contracts\n",
+        "here; see that leases and contracts name the same sites and accelerators\n",
         l.uncovered_slot_seconds / 3600);
   return out;
 }
@@ -205,7 +211,7 @@ Result<std::string> Export(const BookFlags& flags, const LedgerFlags& f, const s
   const FocusTable t = ToFocus(open.book, TRY(LedgerOf(open, f)), "lab");
   if (out.empty()) return t.ToCsv();
   TRY(io::WriteFileAtomically(out, t.ToCsv(), 0644));
-  if (flags.json) return Dump({{"rows", t.size()}, {"file", out}});
+  if (flags.json()) return Dump({{"rows", t.size()}, {"file", out}});
   return fmt::format("{} rows written to {}\n", t.size(), out);
 }
 
@@ -219,7 +225,7 @@ Result<std::string> Reconciled(const BookFlags& flags, const LedgerFlags& f,
         .Hint("import one: `weir spend import FILE`, or name it with --invoice FILE");
   const Ledger ledger = TRY(LedgerOf(open, f));
   const auto differences = TRY(Reconcile(open.book, ledger, TRY(std::move(table))));
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (const Difference& d : differences)
       items.push_back({{"kind", d.kind},
@@ -244,7 +250,7 @@ Result<std::string> Burn(const BookFlags& flags, const LedgerFlags& f) {
   const OpenBook open = TRY(Open(flags));
   const Ledger l = TRY(LedgerOf(open, f));
   const auto burns = BurnDowns(open.book, l, open.today);
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (const BurnDown& b : burns)
       items.push_back({{"contract", b.contract},
@@ -298,7 +304,7 @@ Result<std::string> Budgets(const BookFlags& flags, const LedgerFlags& f) {
   const OpenBook open = TRY(Open(flags));
   const Ledger l = TRY(LedgerOf(open, f));
   const auto states = BudgetStates(open.book, l, open.today);
-  if (flags.json) {
+  if (flags.json()) {
     Json items = Json::array();
     for (const BudgetState& s : states)
       items.push_back({{"team", s.budget.team},
@@ -349,7 +355,7 @@ void AddSpendCommand(CLI::App& app, int& exit_status) {
         *top, "check", "Hold an invoice to FOCUS 1.2, and add up each commitment",
         "  weir spend check invoice.csv\n  weir spend check excerpt.csv --fragment --json",
         exit_status, [file, fragment, &exit_status](const BookFlags& f) {
-          return Check(*file, *fragment, f.json, exit_status);
+          return Check(*file, *fragment, f.json(), exit_status);
         });
     c->add_option("file", *file, "The invoice")->required();
     c->add_flag("--fragment", *fragment, "An excerpt: columns may be missing");
@@ -374,7 +380,9 @@ void AddSpendCommand(CLI::App& app, int& exit_status) {
         return c;
       };
   with_ledger("ledger", "Leases x contract price: by team, idle, loans",
-              "  weir spend ledger --leases leases.csv --from 2027-01 --to 2027-03", ShowLedger);
+              "  weir spend ledger --lab\n"
+              "  weir spend ledger --leases leases.csv --from 2027-01 --to 2027-03",
+              ShowLedger);
   {
     auto out = std::make_shared<std::string>();
     with_ledger("export", "The ledger as FOCUS 1.2",
