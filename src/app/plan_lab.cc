@@ -58,9 +58,11 @@ Status LabTables::ReadPlanFile() {
     if (n.kind == "pool")
       pools_.push_back({n.TextOr("name", ""), CanonicalName(n.TextOr("accelerator", "")),
                         n.TextOr("region", "")});
-  if (const plan::Node* plan = root.Child("plan"))
-    start_ = TRY(plan::ParseMonth(TRY(plan->Text("start")), plan->where + ": start"))
-  -kMonthsBefore1970;
+  if (const plan::Node* first = root.Child("plan")) {
+    const plan::Month start =
+        TRY(plan::ParseMonth(TRY(first->Text("start")), first->where + ": start"));
+    start_ = start - kMonthsBefore1970;
+  }
   return {};
 }
 

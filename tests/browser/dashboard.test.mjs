@@ -498,3 +498,197 @@ function poorContrast() {
   }
   return [...new Set(poor)];
 }
+
+// ---- the market and the plan ----
+
+const openPage = async (page, name) => {
+  await page.click(`[data-page="${name}"]`);
+  await page.waitForSelector(`#${name}:not([hidden])`);
+};
+
+test('the pages are reached by keyboard, by address and back, and one is shown at a time', async () => {
+  await withPage({}, async ({ page, url }) => {
+    const visible = () => page.$$eval('main:not([hidden])', (all) => all.map((e) => e.id));
+    assert.deepEqual(await visible(), ['main']);
+    await page.focus('[data-page="market"]');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('#market:not([hidden])');
+    assert.deepEqual(await visible(), ['market']);
+    assert.equal(await page.getAttribute('[data-page="market"]', 'aria-current'), 'page');
+    await page.goBack();
+    await page.waitForSelector('#main:not([hidden])');
+    assert.deepEqual(await visible(), ['main']);
+    await page.goto(`${url}plan`);
+    await page.waitForSelector('#plan:not([hidden])');
+    assert.equal(new URL(page.url()).hash, '#/plan');
+    await openPage(page, 'lab').catch(() => {});
+    await page.waitForSelector('#main:not([hidden])');
+  });
+});
+
+test(
+  'contracts lie on a time line with their phases, and open to their terms',
+  mockOnly,
+  async () => {
+    await withPage({}, async ({ page, mock }) => {
+      await openPage(page, 'market');
+      await page.waitForSelector('[data-contract]');
+      const market = mock.held.market;
+      assert.equal(await page.locator('[data-contract]').count(), market.contracts.length);
+      const boxes = await page.$$eval('[data-contract="contract-5"] .life', (all) =>
+        all.map((e) => ({
+          phase: e.dataset.phase,
+          x: e.getBoundingClientRect().x,
+          w: e.offsetWidth,
+        })),
+      );
+      assert.deepEqual(
+        boxes.map((b) => b.phase),
+        ['signed', 'ramping', 'active'],
+      );
+      for (let i = 1; i < boxes.length; ++i) {
+        assert.ok(Math.abs(boxes[i].x - boxes[i - 1].x - boxes[i - 1].w) < 2, 'spans touch');
+      }
+      const today = await page.$eval(
+        '[data-contract="contract-5"] .today',
+        (e) => e.getBoundingClientRect().x,
+      );
+      assert.ok(today > boxes[1].x && today < boxes[2].x + 2, 'it ramps today');
+      assert.equal(await page.locator('[data-contract="contract-5"] .notice-mark').count(), 1);
+      const name = page.locator('[data-contract="contract-5"] button');
+      await name.focus();
+      await page.keyboard.press('Enter');
+      assert.equal(await name.getAttribute('aria-expanded'), 'true');
+      const more = await page.textContent('#more-contract-5');
+      assert.match(more, /take-or-pay 80%/);
+      assert.match(more, /6 days late/);
+      // it stays open when news come
+      mock.held.market = { ...market, today: market.today, offers_open: 10 };
+      mock.lab.record('market.put', ['offer-20'], 'An offer came.', {});
+      await page.waitForFunction(
+        () => document.querySelector('#offers .count').textContent === '10 open',
+      );
+      assert.equal(await name.getAttribute('aria-expanded'), 'true');
+    });
+  },
+);
+
+test(
+  'offers are compared by their useful hour, and the terms that differ are marked',
+  mockOnly,
+  async () => {
+    await withPage({}, async ({ page }) => {
+      await openPage(page, 'market');
+      await page.waitForSelector('[data-offer="offer-12"]');
+      assert.equal(await page.locator('tr[data-best]').count(), 2, 'one of each accelerator');
+      const marks = await texts(page, '[data-offer="offer-12"] mark');
+      assert.ok(marks.includes('term 24 -> 12 months'), marks.join());
+      assert.equal(await page.locator('tr[data-best] mark').count(), 0);
+      const spend = await texts(page, '#spend .bars .bar-name');
+      assert.equal(spend.at(-1), 'idle');
+      assert.ok(spend.includes('vision'));
+      const lenders = await texts(page, '#loan-costs tbody td:nth-child(2)');
+      assert.ok(lenders.includes('idle capacity') && lenders.includes('foundation'));
+      assert.match(
+        await page.getAttribute('#owed .plot', 'aria-label'),
+        /^Cash owed, \d{4}-\d{2} to/,
+      );
+    });
+  },
+);
+
+test('the plan says what to do, what it costs and what it bets on', mockOnly, async () => {
+  await withPage({}, async ({ page, mock }) => {
+    await openPage(page, 'plan');
+    await page.waitForSelector('[data-decision]');
+    const decisions = await page.$$eval('[data-decision]', (all) =>
+      all.map((e) => e.dataset.decision),
+    );
+    assert.deepEqual(decisions, ['renew', 'sign', 'renegotiate', 'decline']);
+    assert.match(await page.textContent('[data-offer="northern-renewal"]'), /\$2\.41/);
+    assert.match(await page.textContent('#decisions'), /Let lapse: contract-2/);
+    const figures = await texts(page, '.figure dd.num');
+    assert.equal(figures[0], '$31.40M');
+    assert.match(
+      await page.getAttribute('#ladders .plot', 'aria-label'),
+      /acme-b200 from 0 to 166/,
+    );
+    assert.equal(await page.locator('#against tbody tr').count(), 5);
+    // the readout under the cursor
+    await page.hover('#ladders .plot');
+    await page.waitForFunction(() =>
+      document.querySelector('#ladders .plot-readout').textContent.includes('demand'),
+    );
+    // a newer plan comes by itself
+    mock.held.plan = { ...mock.held.plan, plan: { ...mock.held.plan.plan, title: 'next-quarter' } };
+    mock.lab.record('plan.put', ['plan'], 'A plan came.', {});
+    await page.waitForFunction(
+      () => document.querySelector('.plan-title').textContent === 'next-quarter',
+    );
+  });
+});
+
+test(
+  'a lab without a market and without a plan says which commands bring them',
+  mockOnly,
+  async () => {
+    const none = {
+      market: {
+        today: '2027-01-05',
+        currency: 'USD',
+        contracts: [],
+        owed: [],
+        due: [],
+        offers: [],
+        offers_open: 0,
+        providers: [],
+        notes: [],
+      },
+      spend: {
+        ledger: { currency: 'USD', entries: [], months: [], loans: [], uncovered_slot_seconds: 0 },
+        first_month: 684,
+        last_month: 684,
+        leases_since_us: 0,
+      },
+      plan: null,
+    };
+    const options = { mock: none, expectedErrors: (e) => e.includes('404') };
+    await withPage(options, async ({ page }) => {
+      await openPage(page, 'market');
+      await page.waitForSelector('#contracts .empty:not([hidden])');
+      for (const e of await texts(page, '#market .empty:not([hidden]) code'))
+        assert.match(e, /^weir /);
+      await openPage(page, 'plan');
+      await page.waitForSelector('#plan > .empty:not([hidden])');
+      assert.match(await page.textContent('#plan > .empty'), /weir plan FILE\.toml --to-lab/);
+    });
+  },
+);
+
+test(
+  'market and plan fit a phone and both themes, and Tab reaches every control on them',
+  mockOnly,
+  async () => {
+    for (const colorScheme of ['light', 'dark']) {
+      const context = { viewport: { width: 390, height: 800 }, colorScheme };
+      await withPage({ context }, async ({ page }) => {
+        for (const name of ['market', 'plan']) {
+          await openPage(page, name);
+          await page.waitForSelector(`#${name} .page-body:not([hidden])`);
+          await page.waitForTimeout(300);
+          const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+          assert.ok(wide <= 390, `${name} is ${wide} wide`);
+          await page.screenshot({ path: `${kOut}${name}-${colorScheme}-390.png`, fullPage: true });
+        }
+        await openPage(page, 'market');
+        const names = new Set();
+        for (let i = 0; i < 40; ++i) {
+          await page.keyboard.press('Tab');
+          const key = await page.evaluate(() => document.activeElement?.getAttribute('data-key'));
+          if (key) names.add(key);
+        }
+        for (const id of ['contract-2', 'contract-5', 'contract-9']) assert.ok(names.has(id), id);
+      });
+    }
+  },
+);

@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { MockLab } from './mock_lab.mjs';
+import { mockMarket, mockPlan, mockSpend } from './mock_market.mjs';
 
 const kDist = fileURLToPath(new URL('../../web/dist/', import.meta.url));
 const kTypes = {
@@ -20,7 +21,8 @@ const kStep_ms = 250;
 
 /**
  * Serves `lab` until close(). `history`: views of the past, sent first on each live stream.
- * `answer`: the words that a completion streams.
+ * `answer`: the words that a completion streams. `market`, `spend`, `plan`: what these answer; the
+ * plan may be null.
  */
 export async function startMock({
   lab = new MockLab(),
@@ -28,7 +30,11 @@ export async function startMock({
   key = 'mock-key',
   history = [],
   answer = ['This', ' program', ' is', ' free', ' software', '.'],
+  market = mockMarket(),
+  spend = mockSpend(),
+  plan = mockPlan(),
 } = {}) {
+  const held = { market, spend, plan };
   const views = new Set();
   const server = createServer((req, res) => {
     handle(req, res).catch((error) => {
@@ -80,6 +86,8 @@ export async function startMock({
       res.on('close', () => lab.listeners.delete(send));
       return;
     }
+    const kept = /^\/api\/v1\/(market|spend|plan)$/.exec(path);
+    if (kept && held[kept[1]]) return json(res, held[kept[1]]);
     let m = /^\/api\/v1\/jobs\/([^/]+)\/curve$/.exec(path);
     if (m) return json(res, { job: m[1], points: m[1] === 'job-2' ? thin(lab.curve, 300) : [] });
     m = /^\/api\/v1\/services\/([^/]+)\/engine$/.exec(path);
@@ -127,6 +135,7 @@ export async function startMock({
   const address = server.address();
   return {
     lab,
+    held,
     key,
     port: address.port,
     url: `http://127.0.0.1:${address.port}/`,

@@ -18,12 +18,12 @@ const browser = await startBrowser();
 async function shoot(path, { scheme = 'light', width = 1440, height = 1000, at = url, act } = {}) {
   const { page, context } = await watchedPage(browser, {
     colorScheme: scheme,
-    viewport: { width, height },
+    viewport: { width, height: height || 1000 },
     deviceScaleFactor: Number(process.env.SCALE ?? 1),
     reducedMotion: 'reduce',
   });
   await page.goto(`${at}#key=${encodeURIComponent(key)}`);
-  await page.waitForSelector('#slots .slot');
+  await page.waitForSelector('#slots .slot', { state: 'attached' });
   await page.waitForTimeout(2500 + 1000 * Number(process.env.WAIT ?? 0)); // plots and the curve have come
   await act?.(page);
   await page.screenshot({ path, fullPage: height === 0 || width < 1000 });
@@ -39,6 +39,20 @@ try {
     for (const scheme of ['light', 'dark']) {
       await shoot(join(dir, `${scheme}-1440.png`), { scheme, height: 1560 });
       await shoot(join(dir, `${scheme}-800.png`), { scheme, width: 800 });
+      for (const name of ['market', 'plan']) {
+        for (const width of [1440, 800, 400]) {
+          await shoot(join(dir, `${name}-${scheme}-${width}.png`), {
+            scheme,
+            width,
+            height: width > 1000 ? 0 : 1000,
+            act: async (page) => {
+              await page.click(`[data-page="${name}"]`);
+              await page.waitForSelector(`#${name} .page-body:not([hidden])`);
+              await page.waitForTimeout(700);
+            },
+          });
+        }
+      }
     }
     await shoot(join(dir, 'detail.png'), {
       act: async (page) => {

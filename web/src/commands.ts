@@ -8,5 +8,9 @@ export const kCommands = {
   journal: 'weir journal show',
   models: 'weir model list',
   dataset: 'weir dataset build --help',
+  offer: 'weir offer import FILE.csv --lab',
+  accept: 'weir offer accept OFFER --lab --site SITE',
+  compare: 'weir offer compare --lab --top 100',
+  plan: 'weir plan FILE.toml --to-lab',
   key: 'weir key create NAME --role client',
 };

@@ -113,3 +113,47 @@ export function dateTime(us: number): string {
 export function plural(n: number, one: string, many = one + 's'): string {
   return `${num(n)} ${n === 1 ? one : many}`;
 }
+
+// ---- money, days and months ----
+
+/** "$1.2M", "EUR 950": an amount in units of its currency, short. */
+export function money(units: number | undefined | null, currency = 'USD'): string {
+  if (!finite(units)) return kNothing;
+  const sign = units < 0 ? '-' : '';
+  const unit = currency === 'USD' ? '$' : currency + ' ';
+  const a = Math.abs(units);
+  if (a >= 999.5e6) return `${sign}${unit}${(a / 1e9).toFixed(2)}B`;
+  if (a >= 999.5e3) return `${sign}${unit}${(a / 1e6).toFixed(2)}M`;
+  if (a >= 9999.5) return `${sign}${unit}${(a / 1e3).toFixed(1)}k`;
+  if (a >= 99.5) return `${sign}${unit}${Math.round(a).toLocaleString('en-US')}`;
+  return `${sign}${unit}${a.toFixed(2)}`;
+}
+
+/** A price: as many digits as it has, at least two. */
+export function price(units: number | undefined | null, currency = 'USD'): string {
+  if (!finite(units)) return kNothing;
+  const unit = currency === 'USD' ? '$' : currency + ' ';
+  const digits = units.toFixed(4).replace(/0{1,2}$/, '');
+  return unit + digits;
+}
+
+export function percent(share: number | undefined | null, digits = 0): string {
+  return finite(share) ? `${(100 * share).toFixed(digits)}%` : kNothing;
+}
+
+/** Months since 1970-01 as 2027-03. */
+export function monthText(month: number): string {
+  const y = 1970 + Math.floor(month / 12);
+  return `${y}-${String((((month % 12) + 12) % 12) + 1).padStart(2, '0')}`;
+}
+
+/** 2027-03 as months since 1970-01; NaN if it is none. */
+export function monthOf(text: string): number {
+  const m = /^(\d{4})-(\d{2})/.exec(text);
+  return m ? (Number(m[1]) - 1970) * 12 + Number(m[2]) - 1 : NaN;
+}
+
+/** 2027-03-01 as days since 1970-01-01; NaN if it is none. */
+export function dayOf(text: string): number {
+  return text ? Date.parse(text + 'T00:00:00Z') / 86_400_000 : NaN;
+}

@@ -6,7 +6,7 @@ import type { Store } from './store';
 import { isDark, onTheme, toggleTheme } from './theme';
 import type { LabView } from './wire';
 
-export function createHeader(store: Store, signOut: () => void) {
+export function createHeader(store: Store, nav: HTMLElement, signOut: () => void) {
   const name = h('span', { class: 'lab-name' }, 'Weir');
   const up = h('span', { class: 'lab-up' });
   const live = h('span', { class: 'live', 'data-state': 'connecting' });
@@ -70,6 +70,7 @@ export function createHeader(store: Store, signOut: () => void) {
         h('h1', null, name),
         up,
       ),
+      nav,
       h('div', { class: 'usage-box' }, h('div', { class: 'usage-line' }, used, bar), legend),
       h(
         'div',

@@ -21,8 +21,9 @@ export function address(target: string): string {
   return `#/${target.slice(0, at)}/${encodeURIComponent(target.slice(at + 1))}`;
 }
 
-/** /jobs/job-3, as a person may type it or a program print it, is #/jobs/job-3. */
+/** /jobs/job-3 or /market, as a person may type it or a program print it, is #/jobs/job-3. */
 export function addressOfPath(path: string): string {
+  if (/^\/(market|plan)$/.test(path)) return `/#${path}`;
   const m = /^\/([a-z]+)\/([^/]+)$/.exec(path);
   return m && kDetailKinds.some((k) => k === m[1]) ? `/#/${m[1]}/${m[2]}` : '';
 }

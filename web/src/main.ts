@@ -1,6 +1,7 @@
 // The page: puts the parts together, feeds them views, and keeps the clocks going.
 import 'uplot/dist/uPlot.min.css';
 import './style.css';
+import './pages.css';
 import { setKey, takeKeyFromAddress } from './api';
 import { Curves } from './curves';
 import { createDetail } from './detail';
@@ -11,7 +12,10 @@ import { createJournal } from './journal';
 import { createKeyForm, deniedSentence } from './keyform';
 import { addressOfPath } from './links';
 import { createLoans } from './loans';
+import { createMarket } from './market';
 import { createModels } from './models';
+import { createNav, pageOf, type Page, type PageName } from './pages';
+import { createPlan } from './plan';
 import { createPlayground } from './playground';
 import { createQuotas } from './quotas';
 import { createSites } from './sites';
@@ -33,7 +37,8 @@ const curves = new Curves();
 const said = h('div', { class: 'sr', 'aria-live': 'polite', id: 'said' });
 const announce = (text: string) => (said.textContent = text);
 
-const header = createHeader(store, () => {
+const nav = createNav();
+const header = createHeader(store, nav.el, () => {
   setKey('');
   close();
   ask('');
@@ -53,9 +58,31 @@ const keyForm = createKeyForm(open);
 const left = h('div', { class: 'column' });
 const right = h('div', { class: 'column side' });
 const main = h('main', { id: 'main', tabindex: '-1', hidden: true }, left, right);
+const pages: Record<Exclude<PageName, 'lab'>, Page> = {
+  market: createMarket(store),
+  plan: createPlan(store),
+};
 const app = document.getElementById('app')!;
-app.append(header.el, keyForm.el, main, detail.el, said);
+app.append(header.el, keyForm.el, main, pages.market.el, pages.plan.el, detail.el, said);
 header.el.hidden = true;
+
+// Shows the page that the address names, once there is a lab to show.
+let shown: PageName | null = null;
+function showPage(): void {
+  const page = store.view && !header.el.hidden ? pageOf(location.hash) : null;
+  if (page === shown) return;
+  const moved = shown !== null;
+  shown = page;
+  main.hidden = page !== 'lab';
+  for (const [name, p] of Object.entries(pages)) {
+    if (name === page) p.show();
+    else p.hide();
+  }
+  if (!page) return;
+  nav.show(page);
+  if (moved) window.scrollTo(0, 0);
+}
+window.addEventListener('hashchange', showPage);
 
 // Two columns, or one in the order of importance: the order on screen is the order of the keyboard.
 const narrow = matchMedia('(max-width: 1099px)');
@@ -81,15 +108,17 @@ narrow.addEventListener('change', arrange);
 arrange();
 
 document.querySelector('.skip')?.addEventListener('click', (event) => {
-  event.preventDefault(); // the address after # names a detail
+  event.preventDefault(); // the address after # names a page or a detail
+  if (shown === 'market' || shown === 'plan') return pages[shown].el.focus();
   slots.map.querySelector<HTMLElement>('[tabindex="0"]')?.focus();
 });
 
 let first = true;
 store.subscribe((view) => {
-  main.hidden = false;
   header.el.hidden = false;
   keyForm.hide();
+  showPage();
+  if (shown === 'market' || shown === 'plan') pages[shown].update(view);
   header.update(view);
   slots.update(view);
   loans.update(view);
@@ -128,8 +157,8 @@ document.addEventListener('visibilitychange', plots);
 function close(): void {
   store.stop();
   journal.stop();
-  main.hidden = true;
   header.el.hidden = true;
+  showPage();
 }
 
 function ask(why: string): void {

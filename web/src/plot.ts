@@ -1,4 +1,4 @@
-// The page's two kinds of plot, on uPlot: the last ten minutes of a service, and a loss curve.
+// Plots on uPlot: what all of them share, the last ten minutes of a service, and a loss curve.
 import uPlot from 'uplot';
 import { h, setAttr } from './dom';
 import { loss as formatLoss, num, short } from './format';
@@ -6,9 +6,9 @@ import { kHistory_s } from './store';
 import { color, onTheme } from './theme';
 import type { CurvePoint } from './wire';
 
-const kFont = '11px Inter, system-ui, sans-serif';
+export const kFont = '11px Inter, system-ui, sans-serif';
 
-interface Frame {
+export interface Frame {
   el: HTMLElement;
   plot: () => uPlot | null;
   /** Builds it anew, for what uPlot takes only at the start. */
@@ -17,7 +17,7 @@ interface Frame {
 }
 
 // Makes the plot once its box has a width, follows the box, repaints on a change of theme.
-function frame(cls: string, height: number, make: (width: number) => uPlot): Frame {
+export function frame(cls: string, height: number, make: (width: number) => uPlot): Frame {
   const el = h('div', { class: `plot ${cls}`, role: 'img' });
   let plot: uPlot | null = null;
   const observer = new ResizeObserver(() => {
@@ -50,7 +50,7 @@ function frame(cls: string, height: number, make: (width: number) => uPlot): Fra
   };
 }
 
-function axes(x: Partial<uPlot.Axis>, yValue: (v: number) => string): uPlot.Axis[] {
+export function axes(x: Partial<uPlot.Axis>, yValue: (v: number) => string): uPlot.Axis[] {
   const base = {
     stroke: () => color('--ink-3'),
     font: kFont,

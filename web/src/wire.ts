@@ -358,3 +358,213 @@ export interface Problem {
   code: string;
   hint: string;
 }
+
+// ---- the market, as in src/lab/market/views.h ----
+// Amounts are millionths of a currency; days are 2027-03-01, '' = not set; months count from 1970-01.
+
+export interface Terms {
+  accelerator: string;
+  region: string;
+  capacity: string;
+  quantity: number;
+  lot: number;
+  currency: string;
+  price_micro: number;
+  term_months: number;
+  lead_days: number;
+  take_or_pay_ppm: number;
+  prepay_ppm: number;
+  notice_days: number;
+  renews: boolean;
+  early_exit_ppm: number;
+  swaps: { accelerator: string; from_month: number }[];
+  sla: { tiers: { below_ppm: number; credit_ppm: number }[] };
+}
+
+export interface Contract {
+  id: string;
+  provider: string;
+  site: string;
+  terms: Terms;
+  quantity: number;
+  start: string;
+  signed_on: string;
+  notice_on: string;
+  deliveries: { promised: string; quantity: number; delivered: string }[];
+  events: { on: string; what: string }[];
+}
+
+export interface ContractLine {
+  view: {
+    contract: Contract;
+    phase: string;
+    delivered: number;
+    end: string;
+    notice_by: string;
+    price_micro: number;
+  };
+  spans: { phase: string; from: string; to: string }[];
+  held: { on: string; quantity: number }[];
+  still_owed_micro: number;
+}
+
+export interface OfferLine {
+  view: {
+    offer: {
+      id: string;
+      provider: string;
+      name: string;
+      terms: Terms;
+      expires: string;
+    };
+    state: string;
+  };
+  quantity: number;
+  start: string;
+  end: string;
+  commitment_micro: number;
+  at_signing_micro: number;
+  goodput: number;
+  days_late: number;
+  price: number;
+  unused: number;
+  timing: number;
+  delivery: number;
+  failures: number;
+  rate: number;
+  bridge: string;
+  why_not: string;
+  differs: string[];
+}
+
+export interface MarketView {
+  today: string;
+  currency: string;
+  contracts: ContractLine[];
+  owed: {
+    month: number;
+    accelerator_hours: number;
+    worth_micro: number;
+    at_least_micro: number;
+    if_used_micro: number;
+    prepaid_micro: number;
+  }[];
+  due: { on: string; of: string; kind: string; what: string }[];
+  offers: OfferLine[];
+  offers_open: number;
+  providers: {
+    provider: string;
+    open_offers: number;
+    contracts: number;
+    due: number;
+    late: number;
+    mean_days_late: number;
+  }[];
+  notes: string[];
+}
+
+export interface LedgerView {
+  ledger: {
+    currency: string;
+    entries: {
+      month: number;
+      contract: string;
+      team: string;
+      loan: string;
+      slot_seconds: number;
+      cost_micro: number;
+    }[];
+    months: {
+      month: number;
+      contract: string;
+      had_seconds: number;
+      used_seconds: number;
+      used_micro: number;
+      owed_micro: number;
+      idle_micro: number;
+    }[];
+    loans: { loan: string; lender: string; cost_micro: number }[];
+    uncovered_slot_seconds: number;
+  };
+  first_month: number;
+  last_month: number;
+  leases_since_us: number;
+}
+
+// ---- the plan, as in src/wire/plan.h ----
+
+export interface PlanRival {
+  name: string;
+  what: string;
+  mean_microusd: number;
+  cvar_microusd: number;
+  committed_microusd: number;
+  on_demand_microusd: number;
+  spot_microusd: number;
+  not_done_microusd: number;
+  floor_missed_h: number;
+  research_missed: number;
+  product_missed: number;
+  cost_quantiles_microusd: number[];
+  by_month?: Record<string, { month: string; asked: number; missed: number }[]>;
+}
+
+export interface PlanLadder {
+  title: string;
+  p10: number[];
+  p50: number[];
+  p90: number[];
+  steps: { name: string; work: number[] }[];
+}
+
+export interface PlanDoc {
+  title: string;
+  start: string;
+  months: number;
+  futures: number;
+  unseen: number;
+  risk: number;
+  tail: number;
+  proof: { gap: number; by_cbc: boolean; sample_gap_95_microusd?: number[] };
+  offers: {
+    offer: string;
+    provider: string;
+    pool: string;
+    decision: string;
+    accelerators: number;
+    from: string;
+    ask_usd_h: number;
+    walk_away_usd_h: number;
+    walk_away_accelerators: number;
+    indispensable: boolean;
+    worth_microusd: number;
+    flips_with: string;
+    sign_by?: string;
+  }[];
+  lapsing: string[];
+  unseen_futures: PlanRival[];
+  bets: {
+    what: string;
+    mean: number;
+    in_tail: number;
+    explains: number;
+    one_sd_microusd: number;
+  }[];
+  stress: {
+    what: string;
+    mean_microusd: number;
+    research_missed: number;
+    product_missed: number;
+    regret_microusd: number;
+  }[];
+  limits: { what: string; one_percent_saves_microusd: number }[];
+  committed_by_provider: { provider: string; microusd: number }[];
+  ladders: PlanLadder[];
+  notes: string[];
+}
+
+export interface HeldPlan {
+  plan: PlanDoc;
+  put_by: string;
+  put_us: number;
+}

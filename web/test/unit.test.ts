@@ -3,13 +3,29 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SseParser } from '../src/api';
 import { between, quantile, since } from '../src/engine';
-import { ago, bytes, clock, ms, num, short, slotTime, span } from '../src/format';
-import { parseAddress } from '../src/links';
+import {
+  ago,
+  bytes,
+  clock,
+  dayOf,
+  money,
+  monthOf,
+  monthText,
+  ms,
+  num,
+  price,
+  short,
+  slotTime,
+  span,
+} from '../src/format';
+import { addressOfPath, parseAddress } from '../src/links';
+import { pageOf } from '../src/pages';
 import { quotaLines } from '../src/quotas';
 import { Ring } from '../src/ring';
+import { axisOf, ladderSeries, monthSplits, spendByTeam } from '../src/series';
 import { siteRows } from '../src/sites';
 import { slotStates } from '../src/slots';
-import type { EngineView, LabView, Lease } from '../src/wire';
+import type { ContractLine, EngineView, LabView, Lease, LedgerView } from '../src/wire';
 
 test('numbers read as people write them', () => {
   const rows: [string, string][] = [
@@ -228,4 +244,95 @@ test('latencies of the last minute are the difference of cumulative counts', () 
   assert.equal(since(at(10), at(25), 'prompt_tokens'), 15);
   assert.equal(since(at(10), at(3), 'prompt_tokens'), 3, 'one began anew');
   assert.equal(since(undefined, at(3), 'prompt_tokens'), 3);
+});
+
+test('money, months and days read as people write them', () => {
+  const rows: [string, string][] = [
+    [money(0.5), '$0.50'],
+    [money(1234.5), '$1,235'],
+    [money(-56_700), '-$56.7k'],
+    [money(17.16e6), '$17.16M'],
+    [money(2e9, 'EUR'), 'EUR 2.00B'],
+    [money(NaN), '–'],
+    [price(2.1), '$2.10'],
+    [price(2.125), '$2.125'],
+    [price(0.0345, 'EUR'), 'EUR 0.0345'],
+    [monthText(0), '1970-01'],
+    [monthText(monthOf('2027-12')), '2027-12'],
+    [pageOf('#/market'), 'market'],
+    [pageOf('#/jobs/market'), 'lab'],
+    [addressOfPath('/plan'), '/#/plan'],
+  ];
+  for (const [got, wanted] of rows) assert.equal(got, wanted);
+  assert.ok(Number.isNaN(monthOf('soon')) && Number.isNaN(dayOf('')));
+  assert.deepEqual(monthSplits(24), [0, 3, 6, 9, 12, 15, 18, 21]);
+  assert.deepEqual(monthSplits(1), [0]);
+});
+
+test('the time line holds today and every end that is within reach', () => {
+  const line = (from: string, end: string) =>
+    ({ view: { end }, spans: [{ phase: 'active', from, to: end }] }) as unknown as ContractLine;
+  const axis = axisOf(
+    [line('2026-11-01', '2028-03-01'), line('2020-01-01', '2100-01-01')],
+    '2027-01-05',
+  );
+  assert.ok(axis.from <= dayOf('2026-11-01') && axis.to >= dayOf('2028-03-01'));
+  assert.ok(axis.to < dayOf('2030-01-01'), 'a contract without an end does not stretch it');
+  assert.ok(axis.ticks.length >= 3 && axis.ticks.length < 14);
+  assert.ok(axisOf([], '2027-01-05').to > dayOf('2027-01-05'));
+});
+
+test('spend by team: entries and idle add up to what is owed', () => {
+  const l = {
+    ledger: {
+      currency: 'USD',
+      entries: [
+        { month: 684, contract: 'c', team: 'a', loan: '', slot_seconds: 3600, cost_micro: 2e6 },
+        { month: 685, contract: 'c', team: 'b', loan: '', slot_seconds: 7200, cost_micro: 4e6 },
+      ],
+      months: [
+        {
+          month: 684,
+          contract: 'c',
+          had_seconds: 7200,
+          used_seconds: 3600,
+          used_micro: 2e6,
+          owed_micro: 4e6,
+          idle_micro: 2e6,
+        },
+        {
+          month: 685,
+          contract: 'c',
+          had_seconds: 7200,
+          used_seconds: 7200,
+          used_micro: 4e6,
+          owed_micro: 4e6,
+          idle_micro: 0,
+        },
+      ],
+      loans: [],
+      uncovered_slot_seconds: 0,
+    },
+    first_month: 684,
+    last_month: 685,
+    leases_since_us: 0,
+  } as LedgerView;
+  const teams = spendByTeam(l);
+  assert.deepEqual(
+    teams.map((t) => [t.team, t.cost, t.by_month]),
+    [
+      ['b', 4, [0, 4]],
+      ['a', 2, [2, 0]],
+      ['idle', 2, [2, 0]],
+    ],
+  );
+});
+
+test('a ladder of many contracts shows the first and adds up the others', () => {
+  const steps = Array.from({ length: 12 }, (_, i) => ({ name: `c${i}`, work: [i, 1] }));
+  const series = ladderSeries({ title: '', p10: [1, 1], p50: [2, 2], p90: [3, 3], steps });
+  const stacked = series.filter((s) => s.stacked);
+  assert.equal(stacked.length, 8);
+  assert.deepEqual(stacked[7]!.values, [7 + 8 + 9 + 10 + 11, 5]);
+  assert.equal(series.length, 11);
 });
