@@ -35,6 +35,7 @@ Result<OpenBook> OpenLab(const BookFlags& flags) {
   out.lab = TRY(Client::Open(flags.client));
   const auto view = TRY(out.lab->GetAs<market::BookView>("/api/v1/book"));
   out.book = out.before = view.book;
+  out.version = view.version;
   out.today = view.today;
   const std::string folder = TRY(DataFolder(flags.client, io::ProcessEnv()));
   TRY(io::MakeDirs(folder, 0700));
@@ -51,7 +52,8 @@ market::AcceleratorNames OpenBook::Names() const {
 
 Status OpenBook::Save() const {
   if (!lab) return io::WriteFileAtomically(path, market::WriteBook(book), 0644);
-  const market::BookChange change = market::ChangeBetween(before, book);
+  market::BookChange change = market::ChangeBetween(before, book);
+  change.version = version;
   if (change.offers.empty() && change.contracts.empty() && !change.rates && !change.budgets &&
       !change.accelerators)
     return {};

@@ -35,7 +35,8 @@ struct OpenBook {
   // changed it meanwhile.
   Status Save() const;
 
-  market::Book before;  // a lab's, as it was read
+  market::Book before;  // a lab's, as it was read, and its version
+  std::string version;
 };
 // An absent file is an empty book: it is written by the first change.
 Result<OpenBook> Open(const BookFlags& flags);

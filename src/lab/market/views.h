@@ -234,7 +234,7 @@ void Fields(V& v, Owned<V, BookChange>& c) {
 }
 // A number that no other state of the book is likely to have.
 std::string VersionOf(const Book& b);
-// What takes `from` to `to`: offers and contracts are never taken out.
+// What takes `from` to `to`, its version left open: offers and contracts are never taken out.
 BookChange ChangeBetween(const Book& from, const Book& to);
 // Puts the change into the book, or says what makes it impossible; ids of new things follow on.
 Status Take(Book& b, const BookChange& change, const AcceleratorNames& known);
