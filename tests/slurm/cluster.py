@@ -191,6 +191,28 @@ class Daemons:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
 
+    def forget(self):
+        """The controller loses every job that it knew, as one that forgets them after MinJobAge."""
+        self.kill("controller")
+        for name in os.listdir(os.path.join(self.dir, "state")):
+            if name.startswith("job_state"):
+                os.unlink(os.path.join(self.dir, "state", name))
+            elif name.startswith("hash."):
+                shutil.rmtree(os.path.join(self.dir, "state", name))
+        self.spawn("controller", "slurmctld", "-D", "-i", "-f", self.conf)  # -i: although its state is not there
+
+    def break_spool(self, name):
+        """The node's slurmd can write nothing any more, as when its disk is full."""
+        spool = os.path.join(self.dir, f"spool.{name}")
+        os.rename(spool, spool + ".away")
+        with open(spool, "w", encoding="utf-8"):
+            pass
+
+    def mend_spool(self, name):
+        spool = os.path.join(self.dir, f"spool.{name}")
+        os.unlink(spool)
+        os.rename(spool + ".away", spool)
+
     def ready(self):
         done = subprocess.run([program("sinfo"), "-h", "-N", "-o", "%N %T"], capture_output=True, text=True,
                               env={**os.environ, "SLURM_CONF": self.conf}, check=False)
@@ -304,6 +326,15 @@ class Cluster:
 
     def start_munge(self):
         self.owner.tell(self.name, "munge")
+
+    def controller_forgets(self):
+        self.owner.tell(self.name, "forget")
+
+    def break_spool(self, node):
+        self.owner.tell(self.name, "break_spool", node)
+
+    def mend_spool(self, node):
+        self.owner.tell(self.name, "mend_spool", node)
 
     def kill_slurmd(self, node):
         """The daemon alone: what runs there runs on."""

@@ -73,7 +73,9 @@ class Checker {
              : fmt::format("off: a job that Weir did not look at for {} is judged by "
                            "the files that its ranks wrote",
                            Human(facts->forgets_after)),
-         "AccountingStorageType=accounting_storage/slurmdbd, if the site wants to keep it");
+         slurm.via == wire::SlurmVia::kRest
+             ? "reach the site by its command line where that matters: --via ssh"
+             : "AccountingStorageType=accounting_storage/slurmdbd, if the site wants to keep it");
     TestSubmission(*look);
     DataFolder();
     Program();

@@ -205,6 +205,14 @@ class RestDoor final : public Door {
     if (s.arbitrary) {
       job["distribution"] = "arbitrary";
       job["nodelist"] = fmt::format("{}", fmt::join(s.hosts, ","));
+      // 22.05 drops how often a node is named: an even gang says it this way. An uneven one is laid
+      // out right only where Slurm fills its nodes in their order (docs/guides/slurm-site.md).
+      std::map<std::string, int64_t> on;
+      for (const std::string& host : s.hosts) on[host] += 1;
+      const bool even = std::all_of(on.begin(), on.end(), [&](const auto& node) {
+        return node.second == on.begin()->second;
+      });
+      if (even) job["tasks_per_node"] = on.begin()->second;
       env["SLURM_DISTRIBUTION"] = "arbitrary";
       env["SLURM_HOSTFILE"] = s.dir + "/hosts";
     }
@@ -270,6 +278,14 @@ class RestDoor final : public Door {
           .Hint(TokenHint());
     }
     if (done->status == 200 && errors == nullptr) return Unclear("no JSON object");
+    // All that 22.05 says of a token that has expired, and of a controller that is away.
+    if (said == "Unspecified error" || said.rfind("status ", 0) == 0) {
+      return Error(Code::kUnavailable,
+                   fmt::format("slurmrestd does not say why ({}): the controller is away, or the "
+                               "token has expired",
+                               said))
+          .Hint(TokenHint());
+    }
     return ErrorOf("slurmrestd", said);
   }
 
