@@ -298,7 +298,6 @@ class SiteTest(unittest.TestCase):
             lab.wait("it is done", lambda: self.phase(lab, job) == "done", 90)
             self.assertEqual(lab.weir("journal", "verify").returncode, 0)
 
-    @unittest.skipUnless(os.environ.get("WEIR_SLURM_STORY"), "by hand, until it holds on a busy machine: WEIR_SLURM_STORY=1")
     def test_3_a_surge_borrows_across_sites_and_a_whole_site_is_lost(self):
         alpha, beta = self.alpha, self.beta
         with self.lab("--policy-surge-after", "500ms", "--policy-calm-after", "3s", "--policy-min-run", "0s",
