@@ -8,6 +8,7 @@ import contextlib
 import getpass
 import json
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -408,6 +409,13 @@ class SiteTest(unittest.TestCase):
             self.assertEqual(lab.weir("journal", "verify").returncode, 0)
             done = [r["subjects"][0] for r in lab.journal() if r["type"] == "job.done"]
             self.assertEqual(sorted(done), sorted(set(done)))
+
+    @unittest.skipUnless(os.environ.get("WEIR_AS_SIMULATED") and os.environ.get("WEIR_SLURM_STORY"),
+                         "by hand: WEIR_SLURM_STORY=1, and WEIR_AS_SIMULATED names as_simulated_test")
+    def test_5_the_simulated_site_tells_the_same_story(self):
+        done = subprocess.run([os.environ["WEIR_AS_SIMULATED"]], env=self.alpha.env, capture_output=True, text=True,
+                              timeout=120, check=False)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
 
 if __name__ == "__main__":
