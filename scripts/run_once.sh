@@ -5,8 +5,8 @@
 #
 #   run_once.sh STAMPS PROGRAM [ARGUMENTS...]
 #
-# What counts as the same: the bytes of the program, its arguments, SEED and SEEDS, the names, sizes and
-# times of shared data, and the pages and sources that tests read.
+# What counts as the same: the bytes of the program and of the `weir` that it runs, its arguments, SEED and
+# SEEDS, the names, sizes and times of shared data, and the pages and sources that tests read.
 set -euo pipefail
 stamps=$1
 program=$2
@@ -14,6 +14,7 @@ shift 2
 shared=${WEIR_SHARED:-}
 key=$({
   sha256sum <"$program"
+  [ -z "${WEIR_PROGRAM:-}" ] || sha256sum <"$WEIR_PROGRAM"
   printf '%s\n' "$*" "${SEED:-}" "${SEEDS:-}"
   [ ! -d "$shared" ] || find "$shared" -type f -printf '%P %s %T@\n' | LC_ALL=C sort
   cd "${WEIR_SOURCE:-.}"

@@ -166,14 +166,13 @@ void SimLab::CheckAtEnd() {
   Follow();
   // Through a handle of its own: no fault strikes the examiner.
   io::MemoryStore reader(&disk);
-  std::optional<State> live;
-  if (loop_) loop_->Read([&](const State& state) { live = state; });
-  const Result<JournalReport> report = Verify(reader, live ? &*live : nullptr);
+  const Result<JournalReport> report = Verify(reader, &durable_);
   if (!report) return Fail(report.error().ToString());
   if (!report->problem.empty()) return Fail(report->problem);
-  const Result<State> replayed = Replay(reader);
-  if (!replayed) return Fail(replayed.error().ToString());
-  if (Text(*replayed) != Text(durable_)) return Fail("replay gives another state");
+  if (!loop_) return;
+  bool same = true;
+  loop_->Read([&](const State& state) { same = Text(state) == Text(durable_); });
+  if (!same) Fail("the loop holds another state than its journal");
 }
 
 void SimLab::Fail(std::string what) {
