@@ -18,7 +18,7 @@ key=$({
   printf '%s\n' "$*" "${SEED:-}" "${SEEDS:-}"
   [ ! -d "$shared" ] || find "$shared" -type f -printf '%P %s %T@\n' | LC_ALL=C sort
   cd "${WEIR_SOURCE:-.}"
-  find docs tests examples web/src -type f -not -path '*/node_modules/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+  find docs tests examples web/src -type f -not -path '*/node_modules/*' -not -path '*/out/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
 } | sha256sum | cut -c1-32)
 stamp=$stamps/$(basename "$program")-$key
 if [ -e "$stamp" ]; then
